@@ -1,0 +1,90 @@
+/* store.h: the truth about a job, in SQLite: one database per output folder.
+ *
+ * What it holds, and why so: schema.sql. Rows hold values only; which columns a row has is its *shape*, shared by all files
+ * that have the same ones, so that column order and frequency are found without reading the values.
+ * WAL with exclusive locking: no shared-memory file, so network storage works, and a second process is refused.
+ * A handle belongs to one thread at a time. Errors: ERROR_FATAL with SQLite's words; "disk full" says so. */
+#ifndef NIFFLER_AGGREGATOR_STORE_H
+#define NIFFLER_AGGREGATOR_STORE_H
+
+#include <stdint.h>
+
+#include "common/error.h"
+#include "common/record.h"
+
+struct store;
+
+/* Open or create the database. Fails with ERROR_FATAL: not ours, a newer schema, damaged, or in use by another process (says
+ * so). */
+MUST_CHECK bool store_open(struct store **store, const char *path, struct error *err);
+MUST_CHECK bool store_close(struct store *store, struct error *err); /* accepts NULL; commits nothing */
+
+/* Small named facts ("fingerprint", "state", "mail"). store_get() returns new text or NULL when there is none. */
+MUST_CHECK bool store_set(struct store *store, const char *name, const char *value, struct error *err);
+MUST_CHECK bool store_get(struct store *store, const char *name, char **value, struct error *err);
+
+/* Forget all files (the settings changed). */
+MUST_CHECK bool store_forget_all(struct store *store, struct error *err);
+
+/* ---- reconciling with a scan: what is there, against what is known -------------------------------
+ *
+ * The scan's files are given in byte order of their paths. A known file counts as done when its size and time are the
+ * same, it did not fail by an input error (which may have passed), and all its PNGs are there with their length.
+ * Files that the scan does not name are forgotten. */
+MUST_CHECK bool store_reconcile_begin(struct store *store, int output_dir, struct error *err);
+MUST_CHECK bool store_reconcile_file(struct store *store, const char *path, uint64_t size_bytes, int64_t mtime_ns,
+                                     bool *is_done, struct error *err);
+MUST_CHECK bool store_reconcile_end(struct store *store, uint64_t *forgotten, struct error *err);
+
+/* ---- records ------------------------------------------------------------------------------------- */
+
+/* Put a record in place of what was known of its path. Begins a transaction if none is open. Doing the same again changes
+ * nothing. */
+MUST_CHECK bool store_add_record(struct store *store, const struct record *rec, struct error *err);
+MUST_CHECK bool store_commit(struct store *store, struct error *err);
+
+struct store_counts {
+    uint64_t found; /* = converted + no_image + ignored + failed */
+    uint64_t converted;
+    uint64_t no_image;
+    uint64_t ignored;
+    uint64_t failed;
+    uint64_t failed_by_category[6]; /* [1] to [5]; [5] counts files that are converted too */
+    uint64_t pictures;
+};
+MUST_CHECK bool store_counts(struct store *store, struct store_counts *counts, struct error *err);
+
+/* ---- reading, for the tables (csv.h) and for whoever asks ------------------------------------------- */
+
+struct store_column {
+    int64_t id;
+    char *name;
+    uint64_t populated; /* rows in which it is not empty */
+};
+
+/* The columns in order of first appearance by path; `file`, `has_pix_array`, `category` among them. Returns new array. */
+MUST_CHECK bool store_columns(struct store *store, struct store_column **columns, size_t *count, uint64_t *rows,
+                              struct error *err);
+void store_columns_free(struct store_column *columns, size_t count);
+
+/* One file as it comes back. Everything borrowed until the next call. */
+struct store_row {
+    const char *path;
+    enum record_status status;
+    enum category category;
+    const char *code, *reason, *transfer_syntax, *modality;
+    const struct record_frame *frames; /* texts are offsets into `text` */
+    size_t frame_count;
+    const char *text;
+    size_t cell_count; /* non-empty cells */
+    const int64_t *cell_columns;
+    const char *const *cell_values;
+    const size_t *cell_lengths;
+    bool has_pix_array, is_uncategorized;
+};
+typedef bool store_row_fn(void *context, const struct store_row *row, struct error *err);
+
+/* Call `each` for every file in byte order of the paths, ignored ones left out. Stops when it returns false. */
+MUST_CHECK bool store_each(struct store *store, store_row_fn *each, void *context, struct error *err);
+
+#endif

@@ -1,0 +1,245 @@
+/* One record to one row. This runs once for each file while decoders wait for nothing else, so it makes one pass
+ * over the cells, allocates nothing once warm, and asks the database as little as it can. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "aggregator/store_internal.h"
+#include "common/alloc.h"
+
+/* ---- frames ---- */
+
+void store_frames_encode(struct buffer *out, const struct record *rec)
+{
+    buffer_append_char(out, '\0');
+    for (size_t i = 0; i < rec->frame_count; i++) {
+        const struct record_frame *frame = &rec->frames[i];
+        varint_append(out, frame->frame);
+        varint_append(out, frame->png_bytes);
+        buffer_append(out, &frame->offset, sizeof frame->offset);
+        buffer_append(out, &frame->maximum, sizeof frame->maximum);
+        const char *texts[] = {record_text(rec, frame->png), record_text(rec, frame->scaling),
+                               record_text(rec, frame->notes)};
+        for (size_t t = 0; t < 3; t++)
+            buffer_append(out, texts[t], strlen(texts[t]) + 1);
+    }
+}
+
+bool store_frames_next(const char *blob, size_t length, size_t *at, struct record_frame *frame)
+{
+    if (blob == NULL || length == 0)
+        return false;
+    const unsigned char *start = (const unsigned char *)blob, *end = start + length;
+    const unsigned char *p = start + (*at == 0 ? 1 : *at);
+    uint64_t number;
+    size_t *texts[] = {&frame->png, &frame->scaling, &frame->notes};
+
+    if (p >= end || (p = varint_read(p, end, &number)) == NULL ||
+        (p = varint_read(p, end, &frame->png_bytes)) == NULL ||
+        (size_t)(end - p) < sizeof frame->offset + sizeof frame->maximum)
+        return false;
+    frame->frame = (uint32_t)number;
+    memcpy(&frame->offset, p, sizeof frame->offset);
+    p += sizeof frame->offset;
+    memcpy(&frame->maximum, p, sizeof frame->maximum);
+    p += sizeof frame->maximum;
+    for (size_t t = 0; t < 3; t++) {
+        const unsigned char *nul = memchr(p, '\0', (size_t)(end - p));
+        if (nul == NULL)
+            return false;
+        *texts[t] = (size_t)(p - start);
+        p = nul + 1;
+    }
+    *at = (size_t)(p - start);
+    return true;
+}
+
+static uint64_t count_pictures(const struct record *rec)
+{
+    uint64_t count = 0;
+    for (size_t i = 0; i < rec->frame_count; i++)
+        count += record_text(rec, rec->frames[i].png)[0] != '\0';
+    return count;
+}
+
+/* Under compatibility a worker calls the picture "<name>~<8 hex digits>.png"; then "<name>.png" is what the file
+ * would like (store_settle_names). Returns the length of "<name>", 0 where the picture is not named so. */
+static size_t claimed_length(const char *png)
+{
+    static const char hex[] = "0123456789abcdef";
+    size_t length = strlen(png);
+    if (length < 14 || strcmp(png + length - 4, ".png") != 0 || png[length - 13] != '~')
+        return 0;
+    for (size_t i = length - 12; i < length - 4; i++)
+        if (strchr(hex, png[i]) == NULL)
+            return 0;
+    return length - 13;
+}
+
+/* ---- cells ---- */
+
+static void pick(struct store *store, size_t position, uint32_t column, size_t cell)
+{
+    if (position == store->picked_capacity) {
+        store->picked_capacity = store->picked_capacity == 0 ? 512 : store->picked_capacity * 2;
+        store->picked = xrealloc_array(store->picked, store->picked_capacity, sizeof *store->picked);
+    }
+    store->picked[position] = (struct picked_cell){column, cell};
+}
+
+/* Choose the cells to keep: of two that name one column, the first's place and the last's value. The three columns
+ * behind the cells are the row's own; a cell of such a name is dropped. */
+static bool pick_cells(struct store *store, const struct record *rec, size_t *count, struct error *err)
+{
+    *count = 0;
+    store->serial++;
+    for (size_t i = 0; i < rec->cell_count; i++) {
+        const char *name = record_text(rec, rec->cells[i].column);
+        uint32_t id;
+        if (!store_column_id(store, name, strlen(name), &id, err))
+            return false;
+        struct column_entry *entry = &store->columns.entries[id];
+        if (id <= COLUMN_CATEGORY)
+            continue;
+        if (entry->seen_in == store->serial) {
+            store->picked[entry->position].cell = i;
+            continue;
+        }
+        entry->seen_in = store->serial;
+        entry->position = (uint32_t)*count;
+        pick(store, *count, id, i);
+        ++*count;
+    }
+    return true;
+}
+
+static bool encode_cells(struct store *store, const struct record *rec, struct error *err)
+{
+    size_t count;
+    if (!pick_cells(store, rec, &count, err))
+        return false;
+    struct buffer *shape = &store->shape_bytes, *cells = &store->cell_bytes;
+    buffer_truncate(shape, 0);
+    buffer_truncate(cells, 0);
+    for (size_t i = 0; i < count; i++) {
+        const struct record_cell *cell = &rec->cells[store->picked[i].cell];
+        varint_append(shape, (uint64_t)store->picked[i].column * 2 + (cell->value_length == 0));
+        if (cell->value_length == 0)
+            continue;
+        varint_append(cells, cell->value_length);
+        buffer_append(cells, record_text(rec, cell->value), cell->value_length);
+    }
+    varint_append(shape, COLUMN_FILE * 2);
+    varint_append(shape, COLUMN_HAS_PIX_ARRAY * 2);
+    varint_append(shape, COLUMN_CATEGORY * 2);
+    return true;
+}
+
+/* ---- pictures that a new record leaves behind ---- */
+
+static bool change_stale(struct store *store, enum statement which, const char *png, struct error *err)
+{
+    if (png == NULL || png[0] == '\0')
+        return true;
+    sqlite3_stmt *statement = store_statement(store, which, err);
+    if (statement == NULL)
+        return false;
+    (void)sqlite3_bind_text(statement, 1, png, -1, SQLITE_STATIC);
+    return store_run(store, statement, "write the store", err);
+}
+
+bool store_change_stale(struct store *store, enum statement which, const char *frames, size_t frames_length,
+                        struct error *err)
+{
+    struct record_frame frame;
+    size_t at = 0;
+    while (store_frames_next(frames, frames_length, &at, &frame))
+        if (!change_stale(store, which, frames + frame.png, err))
+            return false;
+    return true;
+}
+
+bool store_add_stale(struct store *store, const char *frames, size_t frames_length, const char *settled,
+                     const char *planned, struct error *err)
+{
+    return change_stale(store, SQL_ADD_STALE, settled, err) && change_stale(store, SQL_ADD_STALE, planned, err) &&
+           store_change_stale(store, SQL_ADD_STALE, frames, frames_length, err);
+}
+
+/* All old names, less the new ones. */
+static bool replace_pictures(struct store *store, sqlite3_stmt *old, struct error *err)
+{
+    const struct buffer *fresh = &store->frame_bytes;
+    const char *frames = sqlite3_column_blob(old, 3);
+    size_t length = (size_t)sqlite3_column_bytes(old, 3);
+    return store_add_stale(store, frames, length, (const char *)sqlite3_column_text(old, 1),
+                           (const char *)sqlite3_column_text(old, 2), err) &&
+           store_change_stale(store, SQL_DROP_STALE, fresh->data, fresh->length, err);
+}
+
+/* ---- the row ---- */
+
+static bool find_old(struct store *store, const char *path, size_t path_length, bool *exists, struct error *err)
+{
+    sqlite3_stmt *find = store_statement(store, SQL_FIND_FILE, err);
+    if (find == NULL)
+        return false;
+    (void)sqlite3_bind_blob64(find, 1, path, path_length, SQLITE_STATIC);
+    int code = sqlite3_step(find);
+    *exists = code == SQLITE_ROW;
+    if (code != SQLITE_ROW && code != SQLITE_DONE)
+        return store_fail(store, err, "read the store");
+    if (*exists && !replace_pictures(store, find, err))
+        return false;
+    (void)sqlite3_reset(find);
+    return true;
+}
+
+static void bind_record(struct store *store, sqlite3_stmt *row, const struct record *rec, int64_t shape)
+{
+    const size_t texts[] = {rec->code, rec->reason, rec->transfer_syntax, rec->modality};
+    (void)sqlite3_bind_int64(row, 1, (int64_t)rec->size_bytes);
+    (void)sqlite3_bind_int64(row, 2, rec->mtime_ns);
+    (void)sqlite3_bind_int(row, 3, (int)rec->status);
+    (void)sqlite3_bind_int(row, 4, (int)rec->category);
+    (void)sqlite3_bind_int64(row, 5, (int64_t)count_pictures(rec));
+    (void)sqlite3_bind_int(row, 6,
+                           (rec->has_pix_array ? FLAG_HAS_PIX_ARRAY : 0) |
+                               (rec->is_uncategorized ? FLAG_UNCATEGORIZED : 0));
+    (void)sqlite3_bind_int64(row, 7, shape);
+    for (int i = 0; i < 4; i++)
+        (void)sqlite3_bind_text(row, 8 + i, record_text(rec, texts[i]), -1, SQLITE_STATIC);
+    if (store->claim.length > 0)
+        (void)sqlite3_bind_text(row, 12, store->claim.data, (int)store->claim.length, SQLITE_STATIC);
+    else
+        (void)sqlite3_bind_null(row, 12);
+    if (rec->frame_count > 0)
+        (void)sqlite3_bind_blob64(row, 13, store->frame_bytes.data, store->frame_bytes.length, SQLITE_STATIC);
+    else
+        (void)sqlite3_bind_null(row, 13);
+    (void)sqlite3_bind_blob64(row, 14, store->cell_bytes.data, store->cell_bytes.length, SQLITE_STATIC);
+}
+
+bool store_add_record(struct store *store, const struct record *rec, struct error *err)
+{
+    const char *path = record_text(rec, rec->path);
+    size_t path_length = strlen(path);
+    int64_t shape;
+    bool exists;
+
+    buffer_truncate(&store->frame_bytes, 0);
+    buffer_truncate(&store->claim, 0);
+    store_frames_encode(&store->frame_bytes, rec);
+    if (rec->frame_count == 1) {
+        const char *png = record_text(rec, rec->frames[0].png);
+        buffer_append(&store->claim, png, claimed_length(png));
+    }
+    if (!store_begin(store, err) || !encode_cells(store, rec, err) || !store_shape_id(store, &shape, err) ||
+        !find_old(store, path, path_length, &exists, err))
+        return false;
+    sqlite3_stmt *row = store_statement(store, exists ? SQL_UPDATE_FILE : SQL_INSERT_FILE, err);
+    if (row == NULL)
+        return false;
+    bind_record(store, row, rec, shape);
+    (void)sqlite3_bind_blob64(row, 15, path, path_length, SQLITE_STATIC);
+    return store_run(store, row, "write the store", err);
+}

@@ -1,0 +1,312 @@
+#include "common/record.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/alloc.h"
+#include "common/json.h"
+
+static const char *const status_names[] = {"converted", "no_image", "ignored", "failed"};
+#define STATUS_COUNT (sizeof status_names / sizeof *status_names)
+
+void record_reset(struct record *rec)
+{
+    rec->job[0] = '\0';
+    rec->seq = 0;
+    rec->status = RECORD_CONVERTED;
+    rec->category = CATEGORY_NONE;
+    rec->path = rec->code = rec->reason = rec->transfer_syntax = rec->modality = rec->failed_copy = 0;
+    rec->has_pix_array = rec->is_uncategorized = false;
+    rec->size_bytes = 0;
+    rec->mtime_ns = 0;
+    rec->frame_count = rec->cell_count = 0;
+    buffer_truncate(&rec->text, 0);
+    buffer_append_char(&rec->text, '\0'); /* offset 0: the empty text */
+}
+
+void record_clear(struct record *rec)
+{
+    if (rec == NULL)
+        return;
+    free(rec->frames);
+    free(rec->cells);
+    buffer_clear(&rec->text);
+    *rec = (struct record){0};
+}
+
+size_t record_add_text(struct record *rec, const char *text, size_t length)
+{
+    size_t offset = rec->text.length;
+    if (length == 0)
+        return 0;
+    buffer_append(&rec->text, text, length);
+    buffer_append_char(&rec->text, '\0');
+    return offset;
+}
+
+static struct record_cell *add_cell(struct record *rec)
+{
+    if (rec->cell_count == rec->cell_capacity) {
+        rec->cell_capacity = rec->cell_capacity == 0 ? 256 : rec->cell_capacity * 2;
+        rec->cells = xrealloc_array(rec->cells, rec->cell_capacity, sizeof *rec->cells);
+    }
+    return &rec->cells[rec->cell_count++];
+}
+
+void record_add_cell(struct record *rec, const char *column, size_t column_length, const char *value,
+                     size_t value_length)
+{
+    struct record_cell *cell = add_cell(rec);
+    cell->column = record_add_text(rec, column, column_length);
+    cell->value = record_add_text(rec, value, value_length);
+    cell->value_length = value_length;
+}
+
+struct record_frame *record_add_frame(struct record *rec)
+{
+    if (rec->frame_count == rec->frame_capacity) {
+        rec->frame_capacity = rec->frame_capacity == 0 ? 4 : rec->frame_capacity * 2;
+        rec->frames = xrealloc_array(rec->frames, rec->frame_capacity, sizeof *rec->frames);
+    }
+    struct record_frame *frame = &rec->frames[rec->frame_count++];
+    *frame = (struct record_frame){0};
+    return frame;
+}
+
+/* ---- writing ---- */
+
+static void member_text(const struct record *rec, struct buffer *out, const char *name, size_t text)
+{
+    if (text == 0)
+        return;
+    buffer_append_text(out, name);
+    const char *value = record_text(rec, text);
+    json_append_string(out, value, strlen(value));
+}
+
+static void write_frames(const struct record *rec, struct buffer *out)
+{
+    buffer_append_text(out, ",\"frames\":[");
+    for (size_t i = 0; i < rec->frame_count; i++) {
+        const struct record_frame *frame = &rec->frames[i];
+        buffer_append_text(out, i > 0 ? ",{\"frame\":" : "{\"frame\":");
+        buffer_append_u64(out, frame->frame);
+        member_text(rec, out, ",\"png\":", frame->png);
+        buffer_append_text(out, ",\"bytes\":");
+        buffer_append_u64(out, frame->png_bytes);
+        buffer_append_text(out, ",\"offset\":");
+        json_append_double(out, frame->offset);
+        buffer_append_text(out, ",\"maximum\":");
+        json_append_double(out, frame->maximum);
+        member_text(rec, out, ",\"scaling\":", frame->scaling);
+        member_text(rec, out, ",\"notes\":", frame->notes);
+        buffer_append_char(out, '}');
+    }
+    buffer_append_char(out, ']');
+}
+
+static void write_cells(const struct record *rec, struct buffer *out)
+{
+    buffer_append_text(out, ",\"metadata\":[");
+    for (size_t i = 0; i < rec->cell_count; i++) {
+        const struct record_cell *cell = &rec->cells[i];
+        const char *column = record_text(rec, cell->column);
+        buffer_append_text(out, i > 0 ? ",[" : "[");
+        json_append_string(out, column, strlen(column));
+        buffer_append_char(out, ',');
+        json_append_string(out, record_text(rec, cell->value), cell->value_length);
+        buffer_append_char(out, ']');
+    }
+    buffer_append_char(out, ']');
+}
+
+void record_to_json(const struct record *rec, struct buffer *out)
+{
+    buffer_append_format(out, "{\"v\":%d,\"job\":", RECORD_VERSION);
+    json_append_string(out, rec->job, strlen(rec->job));
+    buffer_append_text(out, ",\"seq\":");
+    buffer_append_u64(out, rec->seq);
+    member_text(rec, out, ",\"path\":", rec->path);
+    buffer_append_text(out, ",\"status\":\"");
+    buffer_append_text(out, status_names[rec->status]);
+    buffer_append_text(out, "\",\"size\":");
+    buffer_append_u64(out, rec->size_bytes);
+    buffer_append_text(out, ",\"mtime_ns\":");
+    buffer_append_i64(out, rec->mtime_ns);
+    if (rec->category != CATEGORY_NONE) {
+        buffer_append_text(out, ",\"failure\":{\"category\":");
+        buffer_append_u64(out, rec->category);
+        member_text(rec, out, ",\"code\":", rec->code);
+        member_text(rec, out, ",\"reason\":", rec->reason);
+        buffer_append_char(out, '}');
+    }
+    member_text(rec, out, ",\"transfer_syntax\":", rec->transfer_syntax);
+    member_text(rec, out, ",\"modality\":", rec->modality);
+    member_text(rec, out, ",\"failed_copy\":", rec->failed_copy);
+    buffer_append_text(out, rec->has_pix_array ? ",\"has_pix_array\":true" : ",\"has_pix_array\":false");
+    buffer_append_text(out, rec->is_uncategorized ? ",\"uncategorized\":true" : ",\"uncategorized\":false");
+    write_frames(rec, out);
+    write_cells(rec, out);
+    buffer_append_char(out, '}');
+}
+
+/* ---- reading ---- */
+
+/* A string value into the record's text. */
+static size_t read_text(struct json_reader *in, struct record *rec, size_t *length)
+{
+    size_t offset = rec->text.length;
+    json_string(in, &rec->text);
+    size_t count = rec->text.length - offset;
+    if (length != NULL)
+        *length = count;
+    if (count == 0)
+        return 0;
+    buffer_append_char(&rec->text, '\0');
+    return offset;
+}
+
+static void read_fixed(struct json_reader *in, struct record *rec, char *text, size_t size)
+{
+    size_t before = rec->text.length, length;
+    size_t offset = read_text(in, rec, &length);
+    if (length >= size)
+        in->failed = true;
+    else
+        memcpy(text, record_text(rec, offset), length + 1);
+    buffer_truncate(&rec->text, before);
+}
+
+static void read_status(struct json_reader *in, struct record *rec)
+{
+    char name[16] = "";
+    unsigned status = 0;
+    read_fixed(in, rec, name, sizeof name);
+    while (status < STATUS_COUNT && strcmp(name, status_names[status]) != 0)
+        status++;
+    if (status == STATUS_COUNT)
+        in->failed = true;
+    else
+        rec->status = status;
+}
+
+static void read_failure(struct json_reader *in, struct record *rec)
+{
+    char key[32];
+    json_enter(in, '{');
+    while (json_more(in, '}')) {
+        json_key(in, key, sizeof key);
+        if (strcmp(key, "category") == 0) {
+            uint64_t category = json_u64(in);
+            in->failed |= category < CATEGORY_NOT_USABLE || category > CATEGORY_TOO_MANY;
+            rec->category = in->failed ? CATEGORY_NONE : (enum category)category;
+        } else if (strcmp(key, "code") == 0) {
+            rec->code = read_text(in, rec, NULL);
+        } else if (strcmp(key, "reason") == 0) {
+            rec->reason = read_text(in, rec, NULL);
+        } else {
+            json_skip(in);
+        }
+    }
+}
+
+static void read_frame(struct json_reader *in, struct record *rec)
+{
+    char key[32];
+    struct record_frame *frame = record_add_frame(rec);
+    json_enter(in, '{');
+    while (json_more(in, '}')) {
+        json_key(in, key, sizeof key);
+        if (strcmp(key, "frame") == 0) {
+            uint64_t number = json_u64(in);
+            in->failed |= number > UINT32_MAX;
+            frame->frame = (uint32_t)number;
+        } else if (strcmp(key, "png") == 0) {
+            frame->png = read_text(in, rec, NULL);
+        } else if (strcmp(key, "bytes") == 0) {
+            frame->png_bytes = json_u64(in);
+        } else if (strcmp(key, "offset") == 0) {
+            frame->offset = json_double(in);
+        } else if (strcmp(key, "maximum") == 0) {
+            frame->maximum = json_double(in);
+        } else if (strcmp(key, "scaling") == 0) {
+            frame->scaling = read_text(in, rec, NULL);
+        } else if (strcmp(key, "notes") == 0) {
+            frame->notes = read_text(in, rec, NULL);
+        } else {
+            json_skip(in);
+        }
+    }
+}
+
+static void read_cells(struct json_reader *in, struct record *rec)
+{
+    json_enter(in, '[');
+    while (json_more(in, ']')) {
+        json_enter(in, '[');
+        size_t column = json_more(in, ']') ? read_text(in, rec, NULL) : 0;
+        size_t value_length = 0;
+        size_t value = json_more(in, ']') ? read_text(in, rec, &value_length) : 0;
+        if (json_more(in, ']') || column == 0)
+            in->failed = true;
+        *add_cell(rec) = (struct record_cell){column, value, value_length};
+    }
+}
+
+static void read_member(struct json_reader *in, struct record *rec, const char *key, uint64_t *version)
+{
+    if (strcmp(key, "metadata") == 0) {
+        read_cells(in, rec);
+    } else if (strcmp(key, "frames") == 0) {
+        json_enter(in, '[');
+        while (json_more(in, ']'))
+            read_frame(in, rec);
+    } else if (strcmp(key, "v") == 0) {
+        *version = json_u64(in);
+    } else if (strcmp(key, "job") == 0) {
+        read_fixed(in, rec, rec->job, sizeof rec->job);
+    } else if (strcmp(key, "seq") == 0) {
+        rec->seq = json_u64(in);
+    } else if (strcmp(key, "path") == 0) {
+        rec->path = read_text(in, rec, NULL);
+    } else if (strcmp(key, "status") == 0) {
+        read_status(in, rec);
+    } else if (strcmp(key, "size") == 0) {
+        rec->size_bytes = json_u64(in);
+    } else if (strcmp(key, "mtime_ns") == 0) {
+        rec->mtime_ns = json_i64(in);
+    } else if (strcmp(key, "failure") == 0) {
+        read_failure(in, rec);
+    } else if (strcmp(key, "transfer_syntax") == 0) {
+        rec->transfer_syntax = read_text(in, rec, NULL);
+    } else if (strcmp(key, "modality") == 0) {
+        rec->modality = read_text(in, rec, NULL);
+    } else if (strcmp(key, "failed_copy") == 0) {
+        rec->failed_copy = read_text(in, rec, NULL);
+    } else if (strcmp(key, "has_pix_array") == 0) {
+        rec->has_pix_array = json_bool(in);
+    } else if (strcmp(key, "uncategorized") == 0) {
+        rec->is_uncategorized = json_bool(in);
+    } else {
+        json_skip(in);
+    }
+}
+
+bool record_from_json(const char *json, size_t length, struct record *rec, struct error *err)
+{
+    struct json_reader in = {.at = json, .end = json + length};
+    uint64_t version = 0;
+    char key[32];
+    record_reset(rec);
+    json_enter(&in, '{');
+    while (json_more(&in, '}')) {
+        json_key(&in, key, sizeof key);
+        read_member(&in, rec, key, &version);
+    }
+    if (!json_end(&in) || rec->path == 0)
+        return error_set(err, ERROR_INPUT, "malformed record");
+    if (version != RECORD_VERSION)
+        return error_set(err, ERROR_INPUT, "record of version %llu, this program knows %d",
+                         (unsigned long long)version, RECORD_VERSION);
+    return true;
+}

@@ -1,0 +1,318 @@
+/* decoder.c: main() of niffler-png-decoder, the only program that reads untrusted bytes.
+ *
+ *   niffler-png-decoder --control MEMORY_BYTES CPU_SECONDS
+ *
+ * Descriptors: 0, 1, 2 /dev/null (or the worker's stderr), 3 the control socket (worker/wire.h). All others
+ * are closed. Input and output files come over the control socket; no path is ever seen.
+ *
+ * Exit status: 0 the worker closed the socket; 2 started wrongly; 70 a request that no worker of ours sends;
+ * a signal is a crash, which costs the file at hand. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/alloc.h"
+#include "common/buffer.h"
+#include "worker/decoder/charset.h"
+#include "worker/decoder/dicom.h"
+#include "worker/decoder/image.h"
+#include "worker/decoder/pngout.h"
+#include "worker/decoder/render.h"
+#include "worker/decoder/sandbox.h"
+#include "worker/wire.h"
+
+#define EXIT_USAGE 2
+#define EXIT_BUG 70
+
+struct decoder {
+    struct dicom *dcm;
+    struct image *image;
+    struct pngout *png;
+    uint32_t cpu_seconds;
+    struct options options; /* of the file at hand */
+    int input;              /* of the file at hand; -1: none */
+    bool has_image;         /* image_inspect() succeeded     */
+    struct buffer elements;
+    struct buffer reply;
+};
+
+static _Noreturn void leave(int status)
+{
+    _exit(status); /* no destructors: they could only stumble over what a bad file left behind */
+}
+
+/* ---- one frame ---- */
+
+struct row_source {
+    const struct codec_samples *samples;
+    const struct render_plan *plan;
+};
+
+static void next_row(void *context, uint32_t row, uint8_t *out)
+{
+    const struct row_source *source = context;
+    render_row(source->samples, source->plan, row, out);
+}
+
+static bool write_picture(struct decoder *dec, const struct codec_samples *samples, int output,
+                          struct wire_frame *frame, struct error *err)
+{
+    static const char *const scalings[] = {"full", "niffler", "stored"};
+    const struct image_facts *facts = image_facts(dec->image);
+    bool invert = facts->photometric == PHOTOMETRIC_MONOCHROME1 && dec->options.invert_monochrome1;
+    struct render_plan plan;
+    if (!render_plan(samples, facts->bits_stored, invert, &dec->options, &plan, err))
+        return false;
+    frame->offset = plan.offset;
+    frame->maximum = plan.maximum;
+    (void)snprintf(frame->scaling, sizeof frame->scaling, "%s", scalings[plan.scaling]);
+    if (output < 0)
+        return true;
+    struct pngout_shape shape = {samples->columns, samples->rows, samples->samples, plan.is_16_bit ? 16 : 8};
+    struct row_source source = {samples, &plan};
+    return pngout_write(dec->png, output, &shape, next_row, &source, &frame->png_bytes, err);
+}
+
+/* What Niffler decodes and then fails to write: several frames, and colour that is not RGB. */
+static bool niffler_refuses(struct decoder *dec, const struct codec_samples *samples,
+                            struct wire_frame *frame, struct error *err)
+{
+    const struct image_facts *facts = image_facts(dec->image);
+    char notes[sizeof frame->notes] = "";
+    if (facts->frame_count > 1) {
+        for (uint32_t i = 0; i < facts->frame_count && frame->is_decoded; i++) {
+            const struct codec_samples *other;
+            frame->is_decoded =
+                image_read_frame(dec->image, i, &dec->options, &other, notes, sizeof notes, err);
+        }
+        if (frame->is_decoded)
+            (void)error_input(err, CATEGORY_UNDECODABLE, CODE_UNSUPPORTED_PIXELS,
+                              "multi-frame images are not converted under Compatibility");
+        return true;
+    }
+    if (samples->samples == 3 && facts->photometric != PHOTOMETRIC_RGB) {
+        (void)error_input(err, CATEGORY_UNDECODABLE, CODE_UNSUPPORTED_PIXELS,
+                          "colour other than RGB is not converted under Compatibility");
+        return true;
+    }
+    return false;
+}
+
+static void answer_frame(struct decoder *dec, uint32_t frame_index, int output)
+{
+    struct wire_frame frame = {.frame_index = frame_index};
+    struct error err = {0};
+    const struct codec_samples *samples;
+    if (dicom_syntax(dec->dcm)->guessed)
+        (void)snprintf(frame.notes, sizeof frame.notes, "transfer syntax guessed");
+    bool ok = image_read_frame(dec->image, frame_index, &dec->options, &samples, frame.notes,
+                               sizeof frame.notes, &err);
+    frame.is_decoded = ok;
+    if (ok && dec->options.compatibility_niffler && niffler_refuses(dec, samples, &frame, &err))
+        ok = false;
+    if (ok)
+        ok = write_picture(dec, samples, output, &frame, &err);
+    if (!ok)
+        wire_failure_from_error(&frame.failure, &err);
+    wire_write_frame(&dec->reply, &frame);
+}
+
+/* ---- one file ---- */
+
+/* The frame that is decoded without being asked for. */
+static bool choose_first_frame(const struct options *options, uint32_t frame_count, uint32_t *index,
+                               struct error *err)
+{
+    switch (options->frames) {
+    case FRAMES_MIDDLE:
+        *index = frame_count / 2;
+        return true;
+    case FRAMES_NUMBER:
+        if (options->frame_number < 1 || options->frame_number > frame_count)
+            return error_input(err, CATEGORY_CONTRADICTION, CODE_MALFORMED,
+                               "frame %u was asked for, the file has %u", options->frame_number, frame_count);
+        *index = options->frame_number - 1;
+        return true;
+    default:
+        *index = 0;
+        return true;
+    }
+}
+
+static bool inspect(struct decoder *dec, struct wire_inspected *out, struct error *err)
+{
+    bool readable = dicom_read(dec->dcm, dec->input, &dec->options, err);
+    if (!readable && err->code != NULL && strcmp(err->code, CODE_NOT_DICOM) == 0) {
+        out->object = WIRE_NOT_DICOM;
+        return false;
+    }
+    dicom_append_elements(dec->dcm, &dec->options, &dec->elements);
+    (void)snprintf(out->transfer_syntax, sizeof out->transfer_syntax, "%s", dicom_syntax(dec->dcm)->uid);
+    out->header_cut = dicom_is_cut(dec->dcm);
+    out->guessed = dicom_syntax(dec->dcm)->guessed;
+    out->object = WIRE_IMAGE;
+    if (!readable)
+        return false;
+    if (!image_is_image(dec->dcm)) {
+        out->object = WIRE_NO_IMAGE;
+        return true;
+    }
+    if (!image_inspect(dec->image, dec->dcm, &dec->options, err))
+        return false;
+    out->frame_count = image_facts(dec->image)->frame_count;
+    if (!choose_first_frame(&dec->options, out->frame_count, &out->first_frame, err))
+        return false;
+    dec->has_image = true;
+    out->frame_follows = dec->options.print_images;
+    return true;
+}
+
+static void printable(char *text)
+{
+    for (; *text != '\0'; text++)
+        if (*text < 0x20 || *text > 0x7e)
+            *text = '?';
+}
+
+static void send_reply(struct decoder *dec)
+{
+    struct error err;
+    if (!wire_send(WIRE_CONTROL_DESCRIPTOR, dec->reply.data, dec->reply.length, NULL, 0, &err))
+        leave(0);
+    buffer_truncate(&dec->reply, 0);
+}
+
+static void answer_convert(struct decoder *dec, const struct wire_convert *convert, int input, int output)
+{
+    struct wire_inspected inspected = {0};
+    struct error err = {0};
+    if (dec->input >= 0)
+        (void)close(dec->input);
+    dec->input = input;
+    dec->options = convert->options;
+    dec->has_image = false;
+    buffer_truncate(&dec->elements, 0);
+    if (!sandbox_allow_cpu(dec->cpu_seconds, &err))
+        leave(EXIT_BUG);
+    if (!inspect(dec, &inspected, &err))
+        wire_failure_from_error(&inspected.failure, &err);
+    printable(inspected.transfer_syntax);
+    inspected.elements = (const uint8_t *)dec->elements.data;
+    inspected.elements_length = dec->elements.length;
+    wire_write_inspected(&dec->reply, &inspected);
+    send_reply(dec); /* at once: the worker builds the columns while the pixels are decoded */
+    if (inspected.frame_follows) {
+        answer_frame(dec, inspected.first_frame, output);
+        send_reply(dec);
+    }
+}
+
+static void answer_frame_request(struct decoder *dec, const struct wire_frame_request *request, int output)
+{
+    if (!dec->has_image || request->frame_index >= image_facts(dec->image)->frame_count)
+        leave(EXIT_BUG);
+    answer_frame(dec, request->frame_index, output);
+    send_reply(dec);
+}
+
+/* ---- requests ---- */
+
+struct request {
+    enum wire_type type;
+    uint8_t body[WIRE_REQUEST_BYTES_MAX];
+    size_t length;
+    int descriptors[WIRE_MAX_DESCRIPTORS];
+    size_t descriptor_count;
+};
+
+/* Exactly `length` bytes; descriptors come with the first. */
+static void receive(void *bytes, size_t length, struct request *request)
+{
+    size_t done = 0;
+    while (done < length) {
+        int descriptors[WIRE_MAX_DESCRIPTORS];
+        size_t received, count;
+        struct error err;
+        if (!wire_receive(WIRE_CONTROL_DESCRIPTOR, (char *)bytes + done, length - done, &received,
+                          descriptors, &count, &err) ||
+            received == 0 || received == SIZE_MAX)
+            leave(0); /* the worker is gone */
+        if (count > 0) {
+            memcpy(request->descriptors, descriptors, count * sizeof *descriptors);
+            request->descriptor_count = count;
+        }
+        done += received;
+    }
+}
+
+static void receive_request(struct request *request)
+{
+    uint8_t header[WIRE_HEADER_BYTES];
+    request->descriptor_count = 0;
+    receive(header, sizeof header, request);
+    request->length =
+        (size_t)header[0] | (size_t)header[1] << 8 | (size_t)header[2] << 16 | (size_t)header[3] << 24;
+    request->type = header[4];
+    if (request->length > sizeof request->body)
+        leave(EXIT_BUG);
+    receive(request->body, request->length, request);
+}
+
+static void answer(struct decoder *dec, struct request *request)
+{
+    struct wire_convert convert;
+    struct wire_frame_request frame;
+    struct error err;
+    int output = -1;
+    if (request->type == WIRE_CONVERT && wire_read_convert(request->body, request->length, &convert, &err) &&
+        request->descriptor_count == 1u + convert.has_output) {
+        output = convert.has_output ? request->descriptors[1] : -1;
+        answer_convert(dec, &convert, request->descriptors[0], output);
+    } else if (request->type == WIRE_FRAME_REQUEST &&
+               wire_read_frame_request(request->body, request->length, &frame, &err) &&
+               request->descriptor_count == frame.has_output) {
+        output = frame.has_output ? request->descriptors[0] : -1;
+        answer_frame_request(dec, &frame, output);
+    } else {
+        leave(EXIT_BUG);
+    }
+    if (output >= 0)
+        (void)close(output);
+}
+
+static bool number_argument(const char *text, uint64_t *value)
+{
+    char *end;
+    errno = 0;
+    *value = strtoull(text, &end, 10);
+    return errno == 0 && *text >= '0' && *text <= '9' && *end == '\0';
+}
+
+int main(int argc, char **argv)
+{
+    uint64_t memory_bytes, cpu_seconds;
+    struct error err;
+    if (argc != 4 || strcmp(argv[1], "--control") != 0 || !number_argument(argv[2], &memory_bytes) ||
+        !number_argument(argv[3], &cpu_seconds) || cpu_seconds > 1000000) {
+        (void)fprintf(stderr, "niffler-png-decoder is started by niffler-png, not by hand\n");
+        return EXIT_USAGE;
+    }
+    (void)close_range(WIRE_CONTROL_DESCRIPTOR + 1, ~0u, 0);
+    charset_init();
+    codec_init();
+    struct decoder dec = {.dcm = dicom_new(), .image = image_new(), .png = pngout_new(), .input = -1};
+    dec.cpu_seconds = (uint32_t)cpu_seconds;
+    if (!sandbox_enter(&(struct sandbox_limits){memory_bytes}, &err)) {
+        (void)fprintf(stderr, "niffler-png-decoder: %s\n", err.text);
+        return EXIT_USAGE;
+    }
+    wire_write_ready(&dec.reply);
+    send_reply(&dec);
+    for (;;) {
+        struct request request;
+        receive_request(&request);
+        answer(&dec, &request);
+    }
+}

@@ -1,0 +1,42 @@
+/* jpeg_header.h: what a JPEG or JPEG-LS stream says of itself (ITU-T T.81 Annex B, T.87 Annex C).
+ *
+ * Read before a codec sees the stream: the shape is checked against the header of the file before memory is
+ * asked for, and the colour space is decided by what the stream says rather than by a codec's guess. */
+#ifndef NIFFLER_WORKER_DECODER_JPEG_HEADER_H
+#define NIFFLER_WORKER_DECODER_JPEG_HEADER_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/error.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct jpeg_header {
+    size_t start;        /* of the SOI marker in the stream                       */
+    bool is_ls;          /* JPEG-LS                                               */
+    bool is_lossless;    /* JPEG-LS, or a lossless process of T.81                */
+    uint32_t precision;  /* bits per sample, 2 to 16                              */
+    uint32_t rows;       /* at least 1                                            */
+    uint32_t columns;    /* at least 1                                            */
+    uint32_t components; /* 1 to 4                                                */
+    uint8_t ids[4];      /* component identifiers                                 */
+    bool has_jfif;       /* an APP0 segment "JFIF"                                */
+    int adobe_transform; /* of an APP14 segment "Adobe": 0, 1 or 2; -1: none      */
+};
+
+/* Read all segments up to the first scan. Fails with ERROR_INPUT, category 3, CODE_CODEC when it is no such
+ * stream, when a segment is cut, or when the frame header is one that T.81 does not allow. */
+MUST_CHECK bool jpeg_header_read(const uint8_t *stream, size_t length, struct jpeg_header *header,
+                                 struct error *err);
+
+/* Whether three components are YCbCr: 1, RGB: 0, or the stream does not say: -1. A JFIF marker wins over an
+ * Adobe one, as JFIF allows nothing else; both win over component identifiers. */
+int jpeg_header_is_ycbcr(const struct jpeg_header *header);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,36 @@
+/* render.h: from samples to display values.
+ *
+ * Pure functions: no I/O, no allocation, no globals, safe from any thread. The extremes are those of the
+ * frame, all samples of all pixels together, as Niffler takes them. */
+#ifndef NIFFLER_WORKER_DECODER_RENDER_H
+#define NIFFLER_WORKER_DECODER_RENDER_H
+
+#include "common/options.h"
+#include "worker/decoder/codec.h"
+
+/* How a frame is scaled. In every mode a PNG sample p stands for the value
+ *     offset + p * (maximum - offset) / white
+ * (white: 255 or 65535; 1 for stored 1-bit data). */
+struct render_plan {
+    enum pixel_scaling scaling;
+    bool is_16_bit; /* of the PNG */
+    bool invert;    /* MONOCHROME1 shown as it should look: p becomes white - p */
+    double offset;
+    double maximum;
+    double lowest;  /* of the frame */
+    double highest;
+};
+
+/* Find the extremes and decide the scaling.
+ *   stored_bits  BitsStored; of signed samples the offset is -2^(stored_bits-1)
+ *   invert       the frame is MONOCHROME1 and InvertMonochrome1 is on (ignored when `stored`)
+ * Fails with ERROR_INPUT, category 3, CODE_UNSUPPORTED_PIXELS when `stored` and no PNG can hold the samples. */
+MUST_CHECK bool render_plan(const struct codec_samples *in, uint32_t stored_bits, bool invert,
+                            const struct options *options, struct render_plan *plan, struct error *err);
+
+/* Display values of row `row`: columns * samples values of 1 byte, or of 2 bytes big endian (as PNG wants them).
+ * Exact: for 16-bit samples trunc((x - offset) / (maximum - offset) * white) in double arithmetic equals the
+ * integer form used here, for all pairs (verified exhaustively by tests/unit/test_render.c on the edges). */
+void render_row(const struct codec_samples *in, const struct render_plan *plan, uint32_t row, uint8_t *out);
+
+#endif

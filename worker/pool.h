@@ -1,0 +1,82 @@
+/* pool.h: N decoder processes: start, deadline, kill, replace.
+ *
+ *         start            pool_send()         pool_release()
+ *        ───────► [IDLE] ──────────► [BUSY] ──────────────► [IDLE]
+ *           ▲                          │ crash │ deadline │ nonsense
+ *           │   started again          ▼       ▼          ▼
+ *           └────────────────────── [DEAD]  → POOL_DIED with the cause, for the file's record
+ *
+ * A decoder is killed (with its whole process group) when it passes its deadline, answers what is no message,
+ * answers unasked, or closes its socket; another one takes its place. The deadline counts only while this
+ * process itself ran, and a waiting answer is read first. One thread; that thread must live as long as the
+ * decoders do (they die with it). */
+#ifndef NIFFLER_WORKER_POOL_H
+#define NIFFLER_WORKER_POOL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/buffer.h"
+#include "common/error.h"
+#include "worker/wire.h"
+
+/* A decoder is replaced after this many files, so that no leak of a library grows for ever: with a start of
+ * about 30 ms and 1 ms for the cheapest files this costs under 1 %. */
+#define POOL_FILES_PER_DECODER 4000
+
+/* The longest reply beyond the metadata limit: fixed fields, and 24 bytes of frame for each element. */
+#define POOL_REPLY_OVERHEAD_BYTES (64u << 20)
+
+struct pool_options {
+    const char *program;   /* path of niffler-png-decoder                           */
+    unsigned count;        /* decoders                                              */
+    uint64_t memory_bytes; /* address space of each, beyond its libraries           */
+    uint32_t seconds;      /* CPU and wall-clock time of a file or a further frame  */
+    uint64_t reply_bytes;  /* the longest reply; a longer one is nonsense           */
+};
+
+struct pool;
+
+/* Start all decoders and wait until they are ready. Fails with ERROR_FATAL: the program cannot be run, or
+ * ends at once. */
+MUST_CHECK bool pool_start(struct pool **pool, const struct pool_options *options, struct error *err);
+void pool_stop(struct pool *pool); /* kills and reaps; accepts NULL */
+
+/* A slot that is IDLE, or -1. */
+int pool_idle_slot(const struct pool *pool);
+
+/* Send a request (wire_write_…()) with its descriptors (borrowed; the decoder gets copies), and start the
+ * deadline. The slot is BUSY then. A decoder that is gone is reported by pool_wait(). `is_new_file` counts
+ * towards its replacement. */
+void pool_send(struct pool *pool, int slot, const struct buffer *request, const int *descriptors,
+               size_t descriptor_count, bool is_new_file);
+
+/* The file is done: IDLE again. */
+void pool_release(struct pool *pool, int slot);
+
+enum pool_event_kind {
+    POOL_NOTHING,    /* time over            */
+    POOL_DESCRIPTOR, /* the other descriptor */
+    POOL_REPLY,      /* a whole message      */
+    POOL_DIED,       /* see `cause`          */
+};
+
+struct pool_event {
+    enum pool_event_kind kind;
+    int slot;
+    enum wire_type type; /* of a reply                                                 */
+    const uint8_t *body; /* borrowed until the next pool_wait(), pool_send() or pool_release() */
+    size_t length;
+    struct error cause; /* ERROR_INPUT, category 4: crash_signal, limit_time, decoder_protocol */
+};
+
+/* Wait for one event, at most timeout_ms (-1: for ever).
+ *   others        further descriptors to wait for (readable), or -1 in their place; event.slot is its index
+ * then Fails with ERROR_FATAL when decoders end as soon as they are started, several times on end. */
+MUST_CHECK bool pool_wait(struct pool *pool, int timeout_ms, const int *others, size_t other_count,
+                          struct pool_event *event, struct error *err);
+
+/* The reply in `event` is nonsense after all: kill the decoder and turn the event into POOL_DIED. */
+void pool_reject(struct pool *pool, struct pool_event *event, const struct error *why);
+
+#endif
