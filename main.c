@@ -1,0 +1,162 @@
+/* main.c: the command table, and what is the same for all commands: help, settings, exit status.
+ *
+ * Niffler's ImageExtractor.py has no commands: it takes flags, or the config.json of the current folder, and
+ * extracts. So do we where no command is named. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/alloc.h"
+#include "common/settings.h"
+#include "extract.h"
+#include "manual.h"
+
+static const struct command commands[] = {
+    {"extract", extract_run, "Convert all files of DICOMHome on this machine; goes on where it was ended."},
+    {NULL, NULL, NULL},
+};
+
+enum wish { WISH_RUN, WISH_HELP, WISH_VERSION, WISH_MAN, WISH_SHOW_SETTINGS };
+
+struct arguments {
+    enum wish wish;
+    const struct command *command;
+    const char *config_path; /* borrowed; NULL: not given */
+    char **flags;            /* those of settings; owned, the texts borrowed */
+    int flag_count;
+};
+
+static const struct command *find_command(const char *name)
+{
+    for (const struct command *command = commands; command->name != NULL; command++) {
+        if (strcmp(command->name, name) == 0)
+            return command;
+    }
+    return NULL;
+}
+
+static bool find_wish(const char *argument, enum wish *wish)
+{
+    static const struct {
+        const char *flag;
+        enum wish wish;
+    } wishes[] = {
+        {"--help", WISH_HELP},       {"-h", WISH_HELP},
+        {"--man", WISH_MAN},         {"--show-settings", WISH_SHOW_SETTINGS},
+        {"--version", WISH_VERSION},
+    };
+    for (size_t i = 0; i < sizeof wishes / sizeof wishes[0]; i++) {
+        if (strcmp(wishes[i].flag, argument) == 0) {
+            *wish = wishes[i].wish;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The command: the first argument, or `extract` where Niffler would have started. NULL: there is none. */
+static bool take_command(struct arguments *arguments, int argc, char **argv, struct error *err)
+{
+    bool has_name = argc > 1 && argv[1][0] != '-';
+    if (has_name) {
+        arguments->command = find_command(argv[1]);
+        if (arguments->command == NULL)
+            return error_set(err, ERROR_FATAL, "unknown command '%.40s': see niffler-png --help", argv[1]);
+    } else if (argc > 1 || access("config.json", F_OK) == 0) {
+        arguments->command = find_command("extract");
+    }
+    return true;
+}
+
+/* Sort the arguments into wishes, --config and the flags of settings. A flag is kept together with its value,
+ * so that a value is never taken for one of ours. */
+static bool take_arguments(struct arguments *arguments, int argc, char **argv, struct error *err)
+{
+    static const char config[] = "--config";
+    if (!take_command(arguments, argc, argv, err))
+        return false;
+    arguments->flags = xcalloc((size_t)argc + 1, sizeof *arguments->flags);
+    for (int i = argc > 1 && argv[1][0] != '-' ? 2 : 1; i < argc; i++) {
+        char *argument = argv[i];
+        size_t length = strcspn(argument, "=");
+        bool has_value = argument[length] == '=';
+        bool is_config = length == strlen(config) && strncmp(argument, config, length) == 0;
+        bool next_is_value = i + 1 < argc && strncmp(argv[i + 1], "--", 2) != 0;
+        if (find_wish(argument, &arguments->wish))
+            continue;
+        if (strncmp(argument, "--", 2) == 0 && !has_value && !next_is_value)
+            return error_set(err, ERROR_FATAL, "flag '%.40s' needs a value", argument);
+        if (is_config) {
+            arguments->config_path = has_value ? argument + length + 1 : argv[++i];
+            continue;
+        }
+        arguments->flags[arguments->flag_count++] = argument;
+        if (strncmp(argument, "--", 2) == 0 && !has_value)
+            arguments->flags[arguments->flag_count++] = argv[++i];
+    }
+    return true;
+}
+
+/* Load the settings, and show them or run the command with them. */
+static bool run(const struct arguments *arguments, int *exit_status, struct error *err)
+{
+    struct settings settings = {0};
+    bool ok = false;
+    *exit_status = EXIT_STATUS_USAGE;
+    if (!settings_load(&settings, arguments->config_path, arguments->flag_count, arguments->flags, err))
+        goto out;
+    if (arguments->wish == WISH_SHOW_SETTINGS) {
+        settings_show(&settings, stdout);
+        *exit_status = EXIT_STATUS_DONE;
+        ok = true;
+        goto out;
+    }
+    if (!settings_check_complete(&settings, err))
+        goto out;
+    ok = arguments->command->run(&settings, exit_status, err);
+out:
+    settings_clear(&settings);
+    return ok;
+}
+
+static bool obey(const struct arguments *arguments, int *exit_status, struct error *err)
+{
+    *exit_status = EXIT_STATUS_DONE;
+    switch (arguments->wish) {
+    case WISH_HELP:
+        manual_help(commands, stdout);
+        return true;
+    case WISH_MAN:
+        manual_page(commands, stdout);
+        return true;
+    case WISH_VERSION:
+        (void)puts("niffler-png " NIFFLER_VERSION);
+        return true;
+    case WISH_RUN:
+    case WISH_SHOW_SETTINGS:
+        break;
+    }
+    if (arguments->command == NULL) {
+        manual_help(commands, stderr);
+        *exit_status = EXIT_STATUS_USAGE;
+        return true;
+    }
+    return run(arguments, exit_status, err);
+}
+
+int main(int argc, char **argv)
+{
+    struct arguments arguments = {0};
+    struct error err = {0};
+    int exit_status = EXIT_STATUS_USAGE;
+    if (!take_arguments(&arguments, argc, argv, &err) || !obey(&arguments, &exit_status, &err))
+        (void)fprintf(stderr, "niffler-png: %s\n", err.text);
+    free(arguments.flags);
+    /* Results that did not arrive are no results. */
+    if ((fflush(stdout) != 0 || ferror(stdout)) && exit_status == EXIT_STATUS_DONE) {
+        (void)fputs("niffler-png: cannot write to the standard output\n", stderr);
+        exit_status = EXIT_STATUS_WORLD_FAILED;
+    }
+    return exit_status;
+}

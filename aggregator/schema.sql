@@ -40,6 +40,7 @@ CREATE TABLE file(
     reason          TEXT NOT NULL,
     transfer_syntax TEXT NOT NULL,
     modality        TEXT NOT NULL,
+    failed_copy     TEXT NOT NULL,        -- its copy below failed-dicom/; empty: none
     claim           TEXT, -- compatibility: the picture's name as the file would like it
     settled         TEXT, -- compatibility: the name its picture has got; NULL: still the worker's own
     planned         TEXT, -- compatibility: the name its picture is about to get
@@ -47,7 +48,7 @@ CREATE TABLE file(
     cells           BLOB  -- for each non-empty cell in order: varint of its length, its bytes
 );
 
--- Pictures that no file has any more, or may have no more: deleted when a job is completed.
+-- Pictures and copies that perhaps no file has any more: deleted when the job is completed, if so.
 CREATE TABLE stale(
-    png TEXT PRIMARY KEY
+    path TEXT PRIMARY KEY
 ) WITHOUT ROWID;

@@ -19,18 +19,22 @@ struct store;
 MUST_CHECK bool store_open(struct store **store, const char *path, struct error *err);
 MUST_CHECK bool store_close(struct store *store, struct error *err); /* accepts NULL; commits nothing */
 
-/* Small named facts ("fingerprint", "state", "mail"). store_get() returns new text or NULL when there is none. */
+/* After a write has failed, what is committed can still be read; every further write fails with ERROR_FATAL. */
+
+/* Small named facts ("fingerprint", "state", "mail"). store_get() returns new text or NULL when there is none.
+ * store_set() joins a transaction that is open, else it commits by itself. */
 MUST_CHECK bool store_set(struct store *store, const char *name, const char *value, struct error *err);
 MUST_CHECK bool store_get(struct store *store, const char *name, char **value, struct error *err);
 
-/* Forget all files (the settings changed). */
+/* Forget all files (the settings changed). Their pictures stay on disk, until the same names are written again. */
 MUST_CHECK bool store_forget_all(struct store *store, struct error *err);
 
 /* ---- reconciling with a scan: what is there, against what is known -------------------------------
  *
  * The scan's files are given in byte order of their paths. A known file counts as done when its size and time are the
  * same, it did not fail by an input error (which may have passed), and all its PNGs are there with their length.
- * Files that the scan does not name are forgotten. */
+ * Files that the scan does not name are forgotten by store_reconcile_end(), which commits; before it nothing is, so a
+ * scan that fails half-way changes nothing once the store is closed. */
 MUST_CHECK bool store_reconcile_begin(struct store *store, int output_dir, struct error *err);
 MUST_CHECK bool store_reconcile_file(struct store *store, const char *path, uint64_t size_bytes, int64_t mtime_ns,
                                      bool *is_done, struct error *err);
@@ -42,6 +46,21 @@ MUST_CHECK bool store_reconcile_end(struct store *store, uint64_t *forgotten, st
  * nothing. */
 MUST_CHECK bool store_add_record(struct store *store, const struct record *rec, struct error *err);
 MUST_CHECK bool store_commit(struct store *store, struct error *err);
+
+/* Commit, and put all on disk: store_commit() alone survives the end of the process, not of the machine. */
+MUST_CHECK bool store_sync(struct store *store, struct error *err);
+
+/* ---- what lies on disk, when all records are in ----------------------------------------------------- */
+
+/* Delete pictures and failed-dicom copies of files that are gone, or that a changed file has no more; then folders
+ * that became empty. store_forget_all() leaves none to delete. Fails with ERROR_FATAL. */
+MUST_CHECK bool store_sweep(struct store *store, int output_dir, struct error *err);
+
+/* Compatibility: two files may want one picture name. A worker writes each as "<name>~<8 hex digits>.png"; here, in
+ * path order, the first that wants "<name>.png" gets it, the k-th gets "<name>_<k>.png". Files that came or went since
+ * the last time are taken into account, and pictures renamed; the result depends on the rows alone. May be killed at
+ * any moment and called again. Sweeps, too. Fails with ERROR_FATAL. */
+MUST_CHECK bool store_settle_names(struct store *store, int output_dir, struct error *err);
 
 struct store_counts {
     uint64_t found; /* = converted + no_image + ignored + failed */

@@ -134,61 +134,64 @@ static bool encode_cells(struct store *store, const struct record *rec, struct e
     return true;
 }
 
-/* ---- pictures that a new record leaves behind ---- */
+/* ---- outputs that a new record leaves behind ---- */
 
-static bool change_stale(struct store *store, enum statement which, const char *png, struct error *err)
+static bool change_one(struct store *store, enum statement which, const char *path, struct error *err)
 {
-    if (png == NULL || png[0] == '\0')
+    if (path == NULL || path[0] == '\0')
         return true;
     sqlite3_stmt *statement = store_statement(store, which, err);
     if (statement == NULL)
         return false;
-    (void)sqlite3_bind_text(statement, 1, png, -1, SQLITE_STATIC);
+    (void)sqlite3_bind_text(statement, 1, path, -1, SQLITE_STATIC);
     return store_run(store, statement, "write the store", err);
 }
 
-bool store_change_stale(struct store *store, enum statement which, const char *frames, size_t frames_length,
+bool store_change_stale(struct store *store, enum statement which, const struct row_outputs *outputs,
                         struct error *err)
 {
     struct record_frame frame;
     size_t at = 0;
-    while (store_frames_next(frames, frames_length, &at, &frame))
-        if (!change_stale(store, which, frames + frame.png, err))
+    while (store_frames_next(outputs->frames, outputs->frames_length, &at, &frame))
+        if (!change_one(store, which, outputs->frames + frame.png, err))
             return false;
-    return true;
+    return change_one(store, which, outputs->settled, err) && change_one(store, which, outputs->planned, err) &&
+           change_one(store, which, outputs->failed_copy, err);
 }
 
-bool store_add_stale(struct store *store, const char *frames, size_t frames_length, const char *settled,
-                     const char *planned, struct error *err)
+/* All that the old row has, less what the new one has. */
+static bool replace_outputs(struct store *store, sqlite3_stmt *old, const struct record *rec, struct error *err)
 {
-    return change_stale(store, SQL_ADD_STALE, settled, err) && change_stale(store, SQL_ADD_STALE, planned, err) &&
-           store_change_stale(store, SQL_ADD_STALE, frames, frames_length, err);
-}
-
-/* All old names, less the new ones. */
-static bool replace_pictures(struct store *store, sqlite3_stmt *old, struct error *err)
-{
-    const struct buffer *fresh = &store->frame_bytes;
-    const char *frames = sqlite3_column_blob(old, 3);
-    size_t length = (size_t)sqlite3_column_bytes(old, 3);
-    return store_add_stale(store, frames, length, (const char *)sqlite3_column_text(old, 1),
-                           (const char *)sqlite3_column_text(old, 2), err) &&
-           store_change_stale(store, SQL_DROP_STALE, fresh->data, fresh->length, err);
+    struct row_outputs before = {
+        .settled = (const char *)sqlite3_column_text(old, 0),
+        .planned = (const char *)sqlite3_column_text(old, 1),
+        .failed_copy = (const char *)sqlite3_column_text(old, 2),
+        .frames = sqlite3_column_blob(old, 3),
+        .frames_length = (size_t)sqlite3_column_bytes(old, 3),
+    };
+    struct row_outputs after = {
+        .failed_copy = record_text(rec, rec->failed_copy),
+        .frames = store->frame_bytes.data,
+        .frames_length = store->frame_bytes.length,
+    };
+    return store_change_stale(store, SQL_ADD_STALE, &before, err) &&
+           store_change_stale(store, SQL_DROP_STALE, &after, err);
 }
 
 /* ---- the row ---- */
 
-static bool find_old(struct store *store, const char *path, size_t path_length, bool *exists, struct error *err)
+static bool find_old(struct store *store, const struct record *rec, bool *exists, struct error *err)
 {
     sqlite3_stmt *find = store_statement(store, SQL_FIND_FILE, err);
     if (find == NULL)
         return false;
-    (void)sqlite3_bind_blob64(find, 1, path, path_length, SQLITE_STATIC);
+    const char *path = record_text(rec, rec->path);
+    (void)sqlite3_bind_blob64(find, 1, path, strlen(path), SQLITE_STATIC);
     int code = sqlite3_step(find);
     *exists = code == SQLITE_ROW;
     if (code != SQLITE_ROW && code != SQLITE_DONE)
         return store_fail(store, err, "read the store");
-    if (*exists && !replace_pictures(store, find, err))
+    if (*exists && !replace_outputs(store, find, rec, err))
         return false;
     (void)sqlite3_reset(find);
     return true;
@@ -217,12 +220,13 @@ static void bind_record(struct store *store, sqlite3_stmt *row, const struct rec
     else
         (void)sqlite3_bind_null(row, 13);
     (void)sqlite3_bind_blob64(row, 14, store->cell_bytes.data, store->cell_bytes.length, SQLITE_STATIC);
+    (void)sqlite3_bind_text(row, 15, record_text(rec, rec->failed_copy), -1, SQLITE_STATIC);
+    const char *path = record_text(rec, rec->path);
+    (void)sqlite3_bind_blob64(row, 16, path, strlen(path), SQLITE_STATIC);
 }
 
 bool store_add_record(struct store *store, const struct record *rec, struct error *err)
 {
-    const char *path = record_text(rec, rec->path);
-    size_t path_length = strlen(path);
     int64_t shape;
     bool exists;
 
@@ -234,12 +238,11 @@ bool store_add_record(struct store *store, const struct record *rec, struct erro
         buffer_append(&store->claim, png, claimed_length(png));
     }
     if (!store_begin(store, err) || !encode_cells(store, rec, err) || !store_shape_id(store, &shape, err) ||
-        !find_old(store, path, path_length, &exists, err))
+        !find_old(store, rec, &exists, err))
         return false;
     sqlite3_stmt *row = store_statement(store, exists ? SQL_UPDATE_FILE : SQL_INSERT_FILE, err);
     if (row == NULL)
         return false;
     bind_record(store, row, rec, shape);
-    (void)sqlite3_bind_blob64(row, 15, path, path_length, SQLITE_STATIC);
     return store_run(store, row, "write the store", err);
 }

@@ -126,11 +126,17 @@ void store_frames_encode(struct buffer *out, const struct record *rec);
 /* One step through a frames BLOB: *at is 0 at first. False at its end or where it is damaged. */
 bool store_frames_next(const char *blob, size_t length, size_t *at, struct record_frame *frame);
 
-/* Note every picture of a row as stale. store_change_stale(): SQL_ADD_STALE or SQL_DROP_STALE for each frame. */
-MUST_CHECK bool store_add_stale(struct store *store, const char *frames, size_t frames_length, const char *settled,
-                                const char *planned, struct error *err);
-MUST_CHECK bool store_change_stale(struct store *store, enum statement which, const char *frames,
-                                   size_t frames_length, struct error *err);
+/* What a row has on disk, or may have; borrowed. NULL or empty: none. */
+struct row_outputs {
+    const char *settled, *planned; /* schema.sql */
+    const char *failed_copy;
+    const char *frames; /* BLOB */
+    size_t frames_length;
+};
+
+/* SQL_ADD_STALE or SQL_DROP_STALE for each of them. */
+MUST_CHECK bool store_change_stale(struct store *store, enum statement which, const struct row_outputs *outputs,
+                                   struct error *err);
 
 /* Varints. */
 static inline void varint_append(struct buffer *out, uint64_t value)

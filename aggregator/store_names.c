@@ -1,4 +1,4 @@
-/* Which file gets which picture name under compatibility, and removing pictures that no file has.
+/* Which file gets which picture name under compatibility, and removing outputs that no file has.
  *
  * Two files may want one name; who comes first by path gets it. Who that is can change when files are added or go
  * away, and the process may die between any two system calls. So a name passes through the row before it changes on
@@ -24,7 +24,7 @@
 #include "aggregator/store_internal.h"
 
 #define IMAGES_FOLDER "extracted-images/"
-#define BATCH_ROWS 2000 /* between commits */
+#define FAILED_FOLDER "failed-dicom/"
 
 /* A row with a plan. */
 struct move {
@@ -50,16 +50,19 @@ static bool set_names(struct store *store, int64_t id, const char *settled, cons
     return store_run(store, statement, "write the store", err);
 }
 
-/* Names come from the database, so look before touching the disk. */
-static bool is_below_images(const char *png)
+/* Names come from the database, so look before touching the disk. Returns the length of the folder's name that the
+ * path begins with, 0 where it is none of the output folders' files. */
+static size_t output_folder(const char *path)
 {
-    return strncmp(png, IMAGES_FOLDER, strlen(IMAGES_FOLDER)) == 0 && strstr(png, "/../") == NULL &&
-           png[strlen(png) - 1] != '/';
+    size_t length = strncmp(path, IMAGES_FOLDER, strlen(IMAGES_FOLDER)) == 0   ? strlen(IMAGES_FOLDER)
+                    : strncmp(path, FAILED_FOLDER, strlen(FAILED_FOLDER)) == 0 ? strlen(FAILED_FOLDER)
+                                                                               : 0;
+    return strstr(path, "/../") == NULL && path[strlen(path) - 1] != '/' ? length : 0;
 }
 
 static bool move_file(int dir, const char *from, const char *to, struct error *err)
 {
-    if (!is_below_images(from) || !is_below_images(to))
+    if (output_folder(from) == 0 || output_folder(to) == 0)
         return error_set(err, ERROR_FATAL, "the state database is damaged (picture names)");
     if (renameat(dir, from, dir, to) == 0)
         return true;
@@ -92,10 +95,12 @@ static bool move_in(struct store *store, int dir, const struct move *move, struc
     return move_file(dir, move->own, move->planned, err) && set_names(store, move->id, move->planned, NULL, err);
 }
 
-/* `step` for every row with a plan, in batches so that no cursor is open over rows that change. */
+/* `step` for every row with a plan, then commit and sync. The list is made first: a cursor that looked for plans while
+ * the steps change them could miss some. */
 static bool each_move(struct store *store, int dir, move_fn *step, struct error *err)
 {
     sqlite3_stmt *rows = NULL;
+    int code;
     bool ok = false;
     if (!store_begin(store, err) ||
         !store_exec(store, "DELETE FROM moving; INSERT INTO moving SELECT id FROM file WHERE planned IS NOT NULL",
@@ -103,14 +108,7 @@ static bool each_move(struct store *store, int dir, move_fn *step, struct error 
         !store_prepare(store, "SELECT id, frames, settled, planned FROM moving JOIN file USING (id) ORDER BY id", &rows,
                        err))
         goto out;
-    for (unsigned count = 1;; count++) {
-        int code = sqlite3_step(rows);
-        if (code == SQLITE_DONE)
-            break;
-        if (code != SQLITE_ROW) {
-            (void)store_fail(store, err, "read the store");
-            goto out;
-        }
+    while ((code = sqlite3_step(rows)) == SQLITE_ROW) {
         struct record_frame frame;
         size_t at = 0;
         const char *frames = sqlite3_column_blob(rows, 1);
@@ -124,6 +122,10 @@ static bool each_move(struct store *store, int dir, move_fn *step, struct error 
         move.planned = (const char *)sqlite3_column_text(rows, 3);
         if (!step(store, dir, &move, err))
             goto out;
+    }
+    if (code != SQLITE_DONE) {
+        (void)store_fail(store, err, "read the store");
+        goto out;
     }
     ok = true;
 out:
@@ -195,22 +197,21 @@ out:
 /* Take from `stale` every name that a row has. */
 static bool spare_used(struct store *store, struct error *err)
 {
-    sqlite3_stmt *rows = NULL, *drop = NULL;
+    sqlite3_stmt *rows = NULL;
     int code;
     bool ok = false;
-    if (!store_prepare(store, "SELECT settled, frames FROM file WHERE pictures > 0", &rows, err))
+    if (!store_prepare(store,
+                       "SELECT settled, failed_copy, frames FROM file WHERE pictures > 0 OR failed_copy <> ''", &rows,
+                       err))
         goto out;
     while ((code = sqlite3_step(rows)) == SQLITE_ROW) {
-        const char *frames = sqlite3_column_blob(rows, 1);
-        size_t length = (size_t)sqlite3_column_bytes(rows, 1);
-        if (!store_change_stale(store, SQL_DROP_STALE, frames, length, err))
-            goto out;
-        if (sqlite3_column_type(rows, 0) == SQLITE_NULL)
-            continue;
-        if ((drop = store_statement(store, SQL_DROP_STALE, err)) == NULL)
-            goto out;
-        (void)sqlite3_bind_text(drop, 1, (const char *)sqlite3_column_text(rows, 0), -1, SQLITE_STATIC);
-        if (!store_run(store, drop, "write the store", err))
+        struct row_outputs outputs = {
+            .settled = (const char *)sqlite3_column_text(rows, 0),
+            .failed_copy = (const char *)sqlite3_column_text(rows, 1),
+            .frames = sqlite3_column_blob(rows, 2),
+            .frames_length = (size_t)sqlite3_column_bytes(rows, 2),
+        };
+        if (!store_change_stale(store, SQL_DROP_STALE, &outputs, err))
             goto out;
     }
     if (code != SQLITE_DONE) {
@@ -223,13 +224,12 @@ out:
     return ok;
 }
 
-/* The folders above a deleted picture, as far as they are empty. */
-static void remove_empty_folders(int dir, char *png)
+/* The folders above a deleted file, as far as they are empty; the output folder itself stays. */
+static void remove_empty_folders(int dir, char *path, size_t keep)
 {
-    for (char *slash = strrchr(png, '/'); slash != NULL && slash > png + strlen(IMAGES_FOLDER);
-         slash = strrchr(png, '/')) {
+    for (char *slash = strrchr(path, '/'); slash != NULL && slash > path + keep; slash = strrchr(path, '/')) {
         *slash = '\0';
-        if (unlinkat(dir, png, AT_REMOVEDIR) != 0)
+        if (unlinkat(dir, path, AT_REMOVEDIR) != 0)
             return;
     }
 }
@@ -240,19 +240,20 @@ static bool delete_stale(struct store *store, int dir, struct error *err)
     struct buffer path = {0};
     int code;
     bool ok = false;
-    if (!store_prepare(store, "SELECT png FROM stale", &rows, err))
+    if (!store_prepare(store, "SELECT path FROM stale", &rows, err))
         goto out;
     while ((code = sqlite3_step(rows)) == SQLITE_ROW) {
-        const char *png = (const char *)sqlite3_column_text(rows, 0);
-        if (!is_below_images(png))
+        const char *name = (const char *)sqlite3_column_text(rows, 0);
+        size_t folder = output_folder(name);
+        if (folder == 0)
             continue;
-        if (unlinkat(dir, png, 0) != 0 && errno != ENOENT && errno != ENOTDIR) {
-            (void)error_errno(err, ERROR_FATAL, "cannot delete the old picture of a changed or removed file");
+        if (unlinkat(dir, name, 0) != 0 && errno != ENOENT && errno != ENOTDIR) {
+            (void)error_errno(err, ERROR_FATAL, "cannot delete an old output of a changed or removed file");
             goto out;
         }
         buffer_truncate(&path, 0);
-        buffer_append(&path, png, strlen(png) + 1);
-        remove_empty_folders(dir, path.data);
+        buffer_append(&path, name, strlen(name) + 1);
+        remove_empty_folders(dir, path.data, folder);
     }
     if (code != SQLITE_DONE) {
         (void)store_fail(store, err, "read the store");
@@ -277,7 +278,7 @@ static bool has_stale(struct store *store, bool *has, struct error *err)
     return ok;
 }
 
-bool store_sweep_pictures(struct store *store, int output_dir, struct error *err)
+bool store_sweep(struct store *store, int output_dir, struct error *err)
 {
     bool has;
     if (!has_stale(store, &has, err))
@@ -295,6 +296,6 @@ bool store_settle_names(struct store *store, int output_dir, struct error *err)
                       "CREATE TEMP TABLE IF NOT EXISTS plan(id INTEGER PRIMARY KEY, name TEXT NOT NULL)",
                       "use the store", err) &&
            each_move(store, output_dir, recover, err) && plan_names(store, err) &&
-           each_move(store, output_dir, move_out, err) && store_sweep_pictures(store, output_dir, err) &&
+           each_move(store, output_dir, move_out, err) && store_sweep(store, output_dir, err) &&
            each_move(store, output_dir, move_in, err);
 }

@@ -1,4 +1,5 @@
 /* Known files against a scan, as a merge of two sorted lists: where they agree no query is made for a file. */
+#include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -113,21 +114,25 @@ bool store_reconcile_file(struct store *store, const char *path, uint64_t size_b
     return next_known(store, err);
 }
 
-/* Note the pictures of the files that are gone. */
-static bool pictures_of_gone(struct store *store, struct error *err)
+/* Note the outputs of the files that are gone. */
+static bool outputs_of_gone(struct store *store, struct error *err)
 {
     sqlite3_stmt *statement = NULL;
     int code;
     bool ok = false;
     if (!store_prepare(store,
-                       "SELECT settled, planned, frames FROM gone JOIN file USING (id) WHERE frames IS NOT NULL",
+                       "SELECT settled, planned, failed_copy, frames FROM gone JOIN file USING (id)",
                        &statement, err))
         goto out;
     while ((code = sqlite3_step(statement)) == SQLITE_ROW) {
-        const char *frames = sqlite3_column_blob(statement, 2);
-        if (!store_add_stale(store, frames, (size_t)sqlite3_column_bytes(statement, 2),
-                             (const char *)sqlite3_column_text(statement, 0),
-                             (const char *)sqlite3_column_text(statement, 1), err))
+        struct row_outputs outputs = {
+            .settled = (const char *)sqlite3_column_text(statement, 0),
+            .planned = (const char *)sqlite3_column_text(statement, 1),
+            .failed_copy = (const char *)sqlite3_column_text(statement, 2),
+            .frames = sqlite3_column_blob(statement, 3),
+            .frames_length = (size_t)sqlite3_column_bytes(statement, 3),
+        };
+        if (!store_change_stale(store, SQL_ADD_STALE, &outputs, err))
             goto out;
     }
     if (code != SQLITE_DONE) {
@@ -149,7 +154,7 @@ bool store_reconcile_end(struct store *store, uint64_t *forgotten, struct error 
         if (!forget_known(store, err))
             return false;
     if (store->gone > 0 &&
-        (!pictures_of_gone(store, err) ||
+        (!outputs_of_gone(store, err) ||
          !store_exec(store, "DELETE FROM file WHERE id IN (SELECT id FROM gone); DELETE FROM gone",
                      "write the store", err)))
         return false;

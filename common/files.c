@@ -13,6 +13,7 @@
 
 #include "common/alloc.h"
 
+#define NAME_BYTES_MAX 1024u /* Linux allows 255, but what FUSE shows of NTFS may have more */
 #define COPY_BYTES (256u << 10)
 #define DRAFT_BUFFER_BYTES (256u << 10)
 
@@ -212,8 +213,8 @@ static bool open_by_component(const struct files_roots *roots, const char *path,
     for (;;) {
         path += strspn(path, "/");
         size_t length = strcspn(path, "/");
-        char name[NAME_MAX + 1];
-        if (length > NAME_MAX || length == 0) {
+        char name[NAME_BYTES_MAX + 1];
+        if (length > NAME_BYTES_MAX || length == 0) {
             (void)open_failed(ENOENT, err);
             goto out;
         }

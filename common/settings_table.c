@@ -151,7 +151,8 @@ const struct settings_row settings_table[] = {
      "times that; what asks for more is a bomb."},
     {limits_section, "DecoderSeconds", NULL, SETTINGS_COUNT, FIELD(decoder_seconds), 1, 86400, NO_CHOICES,
      "60", SAME, SETTINGS_ALTERS_OUTPUT,
-     "Seconds that a decoder may take for a frame. Usual ones need milliseconds and the largest some ten "
+     "Seconds that a decoder may take for a header or a frame. Usual ones need milliseconds and the largest "
+     "some ten "
      "seconds; what is "
      "not done by then hangs, and the decoder is killed."},
     {limits_section, "MaxPixels", NULL, SETTINGS_SIZE, FIELD(options.max_pixels), 1, INT64_C(1) << 32,

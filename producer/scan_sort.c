@@ -8,7 +8,8 @@
 
 #include "common/alloc.h"
 
-#define ENTRY_BYTES_MAX 257u /* 255, `/`, NUL */
+#define NAME_BYTES_MAX 1024u /* Linux allows 255, but what FUSE shows of NTFS may have more */
+#define ENTRY_BYTES_MAX (NAME_BYTES_MAX + 2u)
 #define RUN_BUFFER_BYTES (64u << 10)
 #define MEMORY_BYTES_MAX (2u << 30) /* offsets have 32 bits */
 
@@ -123,7 +124,9 @@ out:
 bool scan_names_add(struct scan_names *names, const char *name, bool is_folder, struct error *err)
 {
     size_t length = strlen(name);
-    assert(length > 0 && length + 2 <= ENTRY_BYTES_MAX);
+    assert(length > 0);
+    if (length > NAME_BYTES_MAX)
+        return error_set(err, ERROR_FATAL, "a file name has %zu bytes", length);
     size_t used = names->arena.length + names->count * sizeof *names->offsets;
     if (used + length + 2 + sizeof *names->offsets > names->limit_bytes && names->count > 0) {
         if (names->scratch == NULL)

@@ -1,14 +1,15 @@
 /* metadata.h: typed elements to named, flattened columns.
  *
- * The only way from a data set to a table: nothing downstream sees an element that did not pass here (a privacy mode
- * will stand at the entry of metadata_flatten()). Names and forms are Niffler's (design: one row a file):
+ * The only way from a data set to a table: nothing downstream sees an element that did not pass here (a
+ * privacy mode will stand at the entry of metadata_flatten()). Names and forms are Niffler's (design: one row
+ * a file):
  *
- *   PatientID, 0_ReferencedSeriesSequence_SeriesInstanceUID, 0_A__1_B_Tag     public, keyword of PS3.6; sequence
- *                                                            items by index in front, "__" between levels
- *   (0019,ACME 1.0,0A)                                       private: group, creator, element
+ *   PatientID, 0_ReferencedSeriesSequence_SeriesInstanceUID, 0_A__1_B_Tag     public, keyword of PS3.6;
+ * sequence items by index in front, "__" between levels (0019,ACME 1.0,0A) private: group, creator, element
  *
- * Attributes in alphabetical (byte) order of their keyword inside each data set, sequences in place, then private
- * ones in tag order. Left out: group 0002, pixel data on all levels, elements without a keyword, groups 50xx and 60xx. */
+ * Attributes in alphabetical (byte) order of their keyword inside each data set, sequences in place, then
+ * private ones in tag order. Left out: group 0002, pixel data on all levels, elements without a keyword,
+ * groups 50xx and 60xx. */
 #ifndef NIFFLER_WORKER_METADATA_H
 #define NIFFLER_WORKER_METADATA_H
 
@@ -21,8 +22,9 @@ struct metadata; /* scratch memory, reused from file to file */
 struct metadata *metadata_new(void);
 void metadata_free(struct metadata *md);
 
-/* What the worker needs to know of a file besides its columns. All texts are as pydicom gives them: UTF-8, trailing
- * blanks and NULs removed, leading blanks kept; borrowed from `md` until the next flatten. NULL: absent. */
+/* What the worker needs to know of a file besides its columns. All texts are as pydicom gives them: UTF-8,
+ * trailing blanks and NULs removed, leading blanks kept; borrowed from `md` until the next flatten. NULL:
+ * absent. */
 struct metadata_identity {
     const char *patient_id;
     bool patient_id_is_multiple; /* more than one value */
@@ -33,9 +35,9 @@ struct metadata_identity {
     size_t attribute_count; /* flattened columns, before file, has_pix_array and category */
 };
 
-/* Flatten a checked element list (wire_check_elements()) into record cells, in the order of the columns. The cells are
- * appended to rec->cells by record_add_cell(). */
-void metadata_flatten(struct metadata *md, const uint8_t *elements, size_t length, const struct options *options,
-                      struct record *rec, struct metadata_identity *identity);
+/* Flatten a checked element list (wire_check_elements()) into record cells, in the order of the columns. The
+ * cells are appended to rec->cells by record_add_cell(). */
+void metadata_flatten(struct metadata *md, const uint8_t *elements, size_t length,
+                      const struct options *options, struct record *rec, struct metadata_identity *identity);
 
 #endif

@@ -7,6 +7,8 @@
 #include "common/utf8.h"
 
 #define DIGEST_BYTES 28
+#define MARK_DIGITS 8
+#define FAILED_NAME_BYTES 200 /* of a file's own name: with the rest below the 255 of most file systems */
 
 static void append_digest(struct buffer *out, const char *text, size_t length)
 {
@@ -56,8 +58,16 @@ static void append_name(struct buffer *out, const char *path, const struct optio
         append_digest(out, path, strlen(path));
 }
 
+/* What tells files of one name apart. */
+static void append_mark(struct buffer *out, char before, const char *path)
+{
+    buffer_append_char(out, before);
+    append_digest(out, path, strlen(path));
+    buffer_truncate(out, out->length - 2 * (size_t)DIGEST_BYTES + MARK_DIGITS);
+}
+
 void naming_png_path(struct buffer *out, const char *path, const struct metadata_identity *identity,
-                     const struct options *options, uint32_t frame, uint32_t suffix)
+                     const struct options *options, uint32_t frame)
 {
     const char *study = identity->study_instance_uid;
     const char *series = identity->series_instance_uid;
@@ -73,9 +83,24 @@ void naming_png_path(struct buffer *out, const char *path, const struct metadata
     if (options->flattened_to_level == FLATTEN_SERIES)
         append_level(out, series, "ALL-SERIES");
     append_name(out, path, options);
-    if (suffix > 0)
-        buffer_append_format(out, "_%u", (unsigned)suffix);
+    if (options->compatibility_niffler)
+        append_mark(out, '~', path);
     if (frame > 0)
         buffer_append_format(out, "-%04u", (unsigned)frame);
     buffer_append_text(out, ".png");
+}
+
+void naming_failed_path(struct buffer *out, const char *path, enum category category)
+{
+    const char *slash = strrchr(path, '/');
+    const char *name = slash != NULL ? slash + 1 : path;
+    size_t length = strlen(name);
+    if (length > 4 && strcasecmp(name + length - 4, ".dcm") == 0)
+        length -= 4;
+    if (length > FAILED_NAME_BYTES)
+        length = FAILED_NAME_BYTES;
+    buffer_append_format(out, "failed-dicom/%d/", (int)category);
+    buffer_append(out, name, length);
+    append_mark(out, '-', path);
+    buffer_append_text(out, ".dcm");
 }

@@ -1,10 +1,11 @@
 /* naming.h: where a PNG goes and what it is called.
  *
- *   extracted-images/<SHA-224 of PatientID>[/<of StudyInstanceUID>[/<of SeriesInstanceUID>]]/<name>[-0001].png
+ *   extracted-images/<SHA-224 of PatientID>[/<of StudyInstanceUID>[/<of
+ * SeriesInstanceUID>]]/<name>[-0001].png
  *
- * name: SHA-224 of the path relative to DICOMHome; under compatibility, of the file's own name without its last four
- * characters. An absent study or series UID counts as the text ALL-STUDIES or ALL-SERIES, an absent PatientID as
- * ALL-PATIENTS. Nothing of a DICOM value reaches a path but as a digest. */
+ * name: SHA-224 of the path relative to DICOMHome; under compatibility, of the file's own name without its
+ * last four characters. An absent study or series UID counts as the text ALL-STUDIES or ALL-SERIES, an absent
+ * PatientID as ALL-PATIENTS. Nothing of a DICOM value reaches a path but as a digest. */
 #ifndef NIFFLER_WORKER_NAMING_H
 #define NIFFLER_WORKER_NAMING_H
 
@@ -14,11 +15,21 @@
 
 #define NAMING_IMAGES_FOLDER "extracted-images"
 
+/* Where decoders write: on the same file system as the images, and known before a header was read. */
+#define NAMING_INCOMING_FOLDER NAMING_IMAGES_FOLDER "/.incoming"
+
 /* Append the PNG's path below OutputDirectory.
  *   path         of the DICOM file, relative to DICOMHome (bytes)
  *   frame        from 1; 0 for the only frame of a file: no suffix
- *   suffix       0; n > 0 appends "_n" to the name: the n-th collision under compatibility */
+ * Under compatibility two files may have the same name by Niffler's rule, and no worker knows of all of them:
+ * there the name ends in "~" and the first 8 hexadecimal digits of the path's SHA-224, which the aggregator
+ * takes off when the job is complete (store_settle_names()). */
 void naming_png_path(struct buffer *out, const char *path, const struct metadata_identity *identity,
-                     const struct options *options, uint32_t frame, uint32_t suffix);
+                     const struct options *options, uint32_t frame);
+
+/* Append the path, below OutputDirectory, of the copy of a file that failed:
+ *   failed-dicom/<category>/<file name without .dcm>-<first 8 hexadecimal digits of the path's SHA-224>.dcm
+ */
+void naming_failed_path(struct buffer *out, const char *path, enum category category);
 
 #endif

@@ -127,7 +127,8 @@ static bool draft_publish(struct work *work, struct draft *draft, const char *pa
 {
     struct stat status;
     if (fstat(draft->descriptor, &status) != 0 || (uint64_t)status.st_size != png_bytes)
-        return error_input(err, CATEGORY_DECODER, CODE_DECODER_PROTOCOL, "the picture has not the size reported");
+        return error_input(err, CATEGORY_DECODER, CODE_DECODER_PROTOCOL,
+                           "the picture has not the size reported");
     for (int attempt = 0; attempt < 2; attempt++) {
         if (renameat(work->output_dir, draft->name, work->output_dir, path) == 0) {
             (void)close(draft->descriptor);
@@ -231,7 +232,8 @@ static void apply_niffler_rules(struct file *file)
         set_failure(rec, CATEGORY_NOT_USABLE, CODE_NO_PIXELS, "no pixel data");
     if (rec->status == RECORD_CONVERTED && file->task.options.print_images &&
         (file->identity.patient_id == NULL || file->identity.patient_id_is_multiple))
-        set_failure(rec, CATEGORY_NOT_USABLE, CODE_MISSING_ATTRIBUTE, "PatientID is missing, or has several values");
+        set_failure(rec, CATEGORY_NOT_USABLE, CODE_MISSING_ATTRIBUTE,
+                    "PatientID is missing, or has several values");
 }
 
 static bool niffler_names_picture(const struct file *file)
@@ -264,9 +266,9 @@ static void conclude(struct file *file)
 static void check_unchanged(struct work *work, struct file *file)
 {
     struct stat now;
-    if (file->input < 0 ||
-        (fstat(file->input, &now) == 0 && now.st_size == file->status.st_size &&
-         now.st_mtim.tv_sec == file->status.st_mtim.tv_sec && now.st_mtim.tv_nsec == file->status.st_mtim.tv_nsec))
+    if (file->input < 0 || (fstat(file->input, &now) == 0 && now.st_size == file->status.st_size &&
+                            now.st_mtim.tv_sec == file->status.st_mtim.tv_sec &&
+                            now.st_mtim.tv_nsec == file->status.st_mtim.tv_nsec))
         return;
     for (size_t i = 0; i < file->rec.frame_count; i++)
         if (file->rec.frames[i].png != 0)
@@ -295,7 +297,8 @@ static bool copy_failed(struct work *work, struct file *file, struct error *err)
     return ok;
 }
 
-/* The last steps, in this order: the record is sent, the transport answers for it, the task is acknowledged. */
+/* The last steps, in this order: the record is sent, the transport answers for it, the task is acknowledged.
+ */
 static bool deliver(struct work *work, struct file *file, struct error *err)
 {
     buffer_truncate(&work->json, 0);
@@ -361,7 +364,8 @@ static bool begin(struct work *work, struct file *file, bool *failed, struct err
 static bool send_convert(struct work *work, int slot, struct file *file, struct error *err)
 {
     struct draft *draft = &work->slots[slot].draft;
-    struct wire_convert convert = {.options = file->task.options, .has_output = file->task.options.print_images};
+    struct wire_convert convert = {.options = file->task.options,
+                                   .has_output = file->task.options.print_images};
     if (convert.has_output && !draft_prepare(work, draft, err))
         return false;
     int descriptors[] = {file->input, draft->descriptor};
@@ -486,7 +490,8 @@ static bool send_frame_request(struct work *work, int slot, uint32_t frame_index
 }
 
 /* *more: another frame of this file is being decoded. */
-static bool take_frame(struct work *work, int slot, const struct wire_frame *in, bool *more, struct error *err)
+static bool take_frame(struct work *work, int slot, const struct wire_frame *in, bool *more,
+                       struct error *err)
 {
     struct file *file = work->slots[slot].file;
     const struct options *options = &file->task.options;
@@ -495,8 +500,10 @@ static bool take_frame(struct work *work, int slot, const struct wire_frame *in,
     if (in->failure.category == CATEGORY_NONE) {
         if (niffler_names_picture(file) && !take_picture(work, slot, in, err))
             return false;
-    } else if (strcmp(in->failure.code, CODE_OUTPUT_FULL) == 0 || strcmp(in->failure.code, CODE_OUTPUT_IO) == 0) {
-        return error_set(err, ERROR_FATAL, "cannot write a picture to the output folder: %s", in->failure.reason);
+    } else if (strcmp(in->failure.code, CODE_OUTPUT_FULL) == 0 ||
+               strcmp(in->failure.code, CODE_OUTPUT_IO) == 0) {
+        return error_set(err, ERROR_FATAL, "cannot write a picture to the output folder: %s",
+                         in->failure.reason);
     } else {
         take_failed_frame(file, in);
     }
@@ -505,7 +512,8 @@ static bool take_frame(struct work *work, int slot, const struct wire_frame *in,
     return !*more || send_frame_request(work, slot, in->frame_index + 1, err);
 }
 
-/* One reply. *is_done: the file needs nothing more of its decoder. Fails with ERROR_INPUT where the reply is nonsense. */
+/* One reply. *is_done: the file needs nothing more of its decoder. Fails with ERROR_INPUT where the reply is
+ * nonsense. */
 static bool take_reply(struct work *work, const struct pool_event *event, bool *is_done, struct error *err)
 {
     struct file *file = work->slots[event->slot].file;
@@ -522,8 +530,8 @@ static bool take_reply(struct work *work, const struct pool_event *event, bool *
         return true;
     }
     struct wire_frame frame;
-    if (event->type != WIRE_FRAME || awaits_inspected || !wire_read_frame(event->body, event->length, &frame, err) ||
-        frame.frame_index != file->frame_index)
+    if (event->type != WIRE_FRAME || awaits_inspected ||
+        !wire_read_frame(event->body, event->length, &frame, err) || frame.frame_index != file->frame_index)
         return error_input(err, CATEGORY_DECODER, CODE_DECODER_PROTOCOL, "an answer to another question");
     if (!take_frame(work, event->slot, &frame, &more, err))
         return false;

@@ -48,6 +48,11 @@ static void draw_ultrasound(uint8_t *rgb, int32_t frame, struct random *rng)
     canvas_clear(&flow);
 }
 
+static char luminance(const uint8_t *rgb)
+{
+    return (char)(uint8_t)((77 * rgb[0] + 150 * rgb[1] + 29 * rgb[2]) / 256);
+}
+
 /* Append one frame of RGB triples in the arrangement named by `pixels`. */
 static void append_frame(struct buffer *out, const uint8_t *rgb, const struct sample_pixels *pixels)
 {
@@ -60,17 +65,14 @@ static void append_frame(struct buffer *out, const uint8_t *rgb, const struct sa
                 buffer_append_char(out, (char)rgb[3 * i + plane]);
     } else {
         bool halved = strcmp(pixels->photometric, "YBR_FULL_422") == 0;
-        for (size_t i = 0; i < count; i++) {
+        for (size_t i = 0; i < count; i += halved ? 2 : 1) {
             /* PS3.3 C.7.6.3.1.2; chroma of a pair is that of its left pixel. */
+            buffer_append_char(out, luminance(rgb + 3 * i));
+            if (halved)
+                buffer_append_char(out, luminance(rgb + 3 * (i + 1)));
             int32_t r = rgb[3 * i];
             int32_t g = rgb[3 * i + 1];
             int32_t b = rgb[3 * i + 2];
-            const uint8_t *next = rgb + 3 * (i + 1);
-            buffer_append_char(out, (char)(uint8_t)((77 * r + 150 * g + 29 * b) / 256));
-            if (halved && i % 2 == 0)
-                buffer_append_char(out, (char)(uint8_t)((77 * next[0] + 150 * next[1] + 29 * next[2]) / 256));
-            else if (halved)
-                continue;
             buffer_append_char(out, (char)(uint8_t)((32768 - 43 * r - 85 * g + 128 * b) / 256));
             buffer_append_char(out, (char)(uint8_t)((32768 + 128 * r - 107 * g - 21 * b) / 256));
         }

@@ -133,11 +133,11 @@ static void write_dose(struct sample_set *set)
     for (int32_t frame = 0; frame < frames; frame++) {
         struct canvas grid;
         canvas_init(&grid, 40, 50, 15000);
-        canvas_ellipse(&grid, 25, 20, 18 - 3 * frame, 14, 60000000);
-        canvas_ellipse(&grid, 25, 20, 10, 8 - frame, 2000000000);
+        canvas_ellipse(&grid, 25, 20, 18 - 3 * frame, 14, 7500000);
+        canvas_ellipse(&grid, 25, 20, 10, 8 - frame, 250000000);
         canvas_smooth(&grid);
         for (size_t i = 0; i < count; i++)
-            doses[(size_t)frame * count + i] = (uint32_t)grid.values[i];
+            doses[(size_t)frame * count + i] = (uint32_t)grid.values[i] * 8; /* near 2^31 */
         canvas_clear(&grid);
     }
     struct dataset *ds = sample_new(set, &series, 1);

@@ -235,16 +235,16 @@ static void put_odd_values(struct dataset *ds)
     dataset_put_text(ds, TAG(0x0018, 0x1000), "LO", "");
     dataset_put_unpadded(ds, TAG(0x0018, 0x1016), "LO", "truly odd"); /* nine bytes */
     dataset_put_text(ds, TAG(0x0018, 0x1200), "DA", "20240101\\20240202\\20240303");
-    dataset_put_text(ds, TAG(0x0018, 0x2006), "SH", "\\");
+    dataset_put_text(ds, TAG(0x0018, 0x1008), "LO", "\\");
     const uint16_t words[5] = {0, 1, 256, 32768, 65535};
-    dataset_put_words(ds, TAG(0x0018, 0x9073), "US", words, 1);
     dataset_put_text(ds, TAG(0x0020, 0x0037), "DS", " 1 \\-0.000000000001\\+1.5E+3\\007\\.5\\-0");
     dataset_put_text(ds, TAG(0x0020, 0x4000), "LT", "a line\r\nanother, with \"quotes\"; and a comma\ttab");
     dataset_put_text(ds, TAG(0x0028, 0x0034), "IS", "1\\1");
     const double doubles[4] = {0.0, -0.0, 1.0e300, 0.1};
     dataset_put_f64s(ds, TAG(0x0018, 0x9345), "FD", doubles, 1);
     dataset_put_f64s(ds, TAG(0x0020, 0x9301), "FD", doubles, 4);
-    dataset_put_f32(ds, TAG(0x0018, 0x9073), 0.1f);
+    dataset_put_f64(ds, TAG(0x0018, 0x9073), 0.1);
+    dataset_put_f32(ds, TAG(0x0018, 0x2046), 0.1f);
     dataset_put_attribute_tag(ds, TAG(0x0028, 0x0009), TAG(0x0054, 0x0010));
     dataset_put_text(ds, TAG(0x0040, 0xA160), "UT", "a text without limit");
     dataset_put_words(ds, TAG(0x0028, 0x3006), "US", words, 5);
@@ -267,6 +267,29 @@ static void put_long_values(struct dataset *ds)
     buffer_clear(&numbers);
 }
 
+/* More elements than the 300 that Niffler takes: the descriptions of 16 overlays without a bit, and a long
+ * list. */
+static void put_many(struct dataset *ds)
+{
+    for (uint32_t overlay = 0; overlay < 16; overlay++) {
+        uint32_t base = TAG(0x6000 + 2 * overlay, 0);
+        dataset_put_u16(ds, base + 0x0010, 48);
+        dataset_put_u16(ds, base + 0x0011, 64);
+        dataset_put_format(ds, base + 0x0022, "LO", "overlay %u", overlay);
+        dataset_put_text(ds, base + 0x0040, "CS", "R");
+        dataset_put_text(ds, base + 0x0045, "LO", "USER");
+        dataset_put_format(ds, base + 0x1301, "IS", "%u", 100 + overlay);
+        dataset_put_text(ds, base + 0x1302, "DS", "10.5");
+        dataset_put_text(ds, base + 0x1303, "DS", "0.5");
+        dataset_put_format(ds, base + 0x1500, "LO", "label %u", overlay);
+    }
+    for (unsigned i = 0; i < 60; i++) {
+        char value[16];
+        (void)snprintf(value, sizeof(value), "C%u", i);
+        sample_put_code(ds, TAG(0x0008, 0x1032), value, "99INVENTED", "One of many codes");
+    }
+}
+
 /* 1: levels of sequences; 2: empty sequences; 3: private blocks; 4: odd values; 5: long values; 6: private
  * blocks in implicit VR, where their VR is unknown; 7: more elements than Niffler's 300. */
 void sample_group_nested(struct sample_set *set)
@@ -286,9 +309,7 @@ void sample_group_nested(struct sample_set *set)
         else if (instance == 5)
             put_long_values(ds);
         else
-            for (unsigned i = 0; i < 320; i++)
-                dataset_put_format(ds, TAG(0x6000 + 2 * (i / 20), 0x0022 + 0x100 * (i % 20)), "LO",
-                                   "overlay text %u", i);
+            put_many(ds);
         sample_write(set, &series, instance, ds,
                      instance == 6 ? SAMPLE_IMPLICIT_LITTLE : SAMPLE_EXPLICIT_LITTLE);
     }

@@ -200,7 +200,8 @@ bool make_room(const struct jpeg_header &header, size_t length, struct codec_sam
 
 extern "C" void codec_init(void)
 {
-    (void)guard(nullptr, [] {
+    struct error ignored;
+    (void)guard(&ignored, [] {
         OFLog::configure(OFLogger::OFF_LOG_LEVEL);
         DJLSDecoderRegistration::registerCodecs(EJLSUC_never, EJLSPC_restore, OFTrue, OFFalse);
         return true;

@@ -15,7 +15,6 @@
 
 #include "common/alloc.h"
 #include "common/buffer.h"
-#include "worker/decoder/charset.h"
 #include "worker/decoder/dicom.h"
 #include "worker/decoder/image.h"
 #include "worker/decoder/pngout.h"
@@ -300,7 +299,6 @@ int main(int argc, char **argv)
         return EXIT_USAGE;
     }
     (void)close_range(WIRE_CONTROL_DESCRIPTOR + 1, ~0u, 0);
-    charset_init();
     codec_init();
     struct decoder dec = {.dcm = dicom_new(), .image = image_new(), .png = pngout_new(), .input = -1};
     dec.cpu_seconds = (uint32_t)cpu_seconds;

@@ -34,12 +34,12 @@ struct dicom_pixels {
 };
 
 struct dicom_syntax {
-    char uid[65];       /* as in the file, trailing blanks and NULs removed; empty when absent */
-    bool big_endian;    /* of the data set                                                     */
-    bool implicit_vr;   /* of the data set as it really is                                     */
-    bool deflated;      /* 1.2.840.10008.1.2.1.99                                              */
-    bool guessed;       /* no meta header, or no transfer syntax in it                         */
-    bool has_preamble;  /* "DICM" at 128                                                       */
+    char uid[65];      /* as in the file, trailing blanks and NULs removed; empty when absent */
+    bool big_endian;   /* of the data set                                                     */
+    bool implicit_vr;  /* of the data set as it really is                                     */
+    bool deflated;     /* 1.2.840.10008.1.2.1.99                                              */
+    bool guessed;      /* no meta header, or no transfer syntax in it                         */
+    bool has_preamble; /* "DICM" at 128                                                       */
 };
 
 /* Return a new reader, reusable for any number of files; its buffers stay warm. dicom_free() accepts NULL. */
@@ -56,21 +56,28 @@ void dicom_free(struct dicom *dcm);
  *   category 1, CODE_MALFORMED          a deflated data set that does not inflate at all
  *   category 1, CODE_INPUT_IO           reading failed
  * After a failure but CODE_NOT_DICOM the elements read so far can still be used. */
-MUST_CHECK bool dicom_read(struct dicom *dcm, int descriptor, const struct options *options, struct error *err);
+MUST_CHECK bool dicom_read(struct dicom *dcm, int descriptor, const struct options *options,
+                           struct error *err);
+
+/* As dicom_read(), of a file in memory (borrowed likewise). For tests and fuzzing. */
+MUST_CHECK bool dicom_read_memory(struct dicom *dcm, const uint8_t *bytes, size_t length,
+                                  const struct options *options, struct error *err);
 
 bool dicom_is_cut(const struct dicom *dcm);
 const struct dicom_syntax *dicom_syntax(const struct dicom *dcm);
 const struct dicom_pixels *dicom_pixels(const struct dicom *dcm);
 
-/* The elements as wire_element lists (worker/wire.h), in file order, text in UTF-8 by SpecificCharacterSet of the
- * item they stand in (PS3.5 Section 6.1). Group 0002 is left out, as are group lengths, and private elements
- * where `options->public_headers_only`. Values of OB, OD, OF, OL, OV, OW and UN are cut at options->max_value_bytes
- * (0: never), other values at 4 times that many bytes, the worker cutting the rest by characters. PixelData,
- * FloatPixelData and DoubleFloatPixelData come as WIRE_VALUE_NOT_READ on every level. */
+/* The elements as wire_element lists (worker/wire.h), in file order, text in UTF-8 by SpecificCharacterSet of
+ * the item they stand in (PS3.5 Section 6.1). Group 0002 is left out, as are group lengths, and private
+ * elements where `options->public_headers_only`. Values of OB, OD, OF, OL, OV, OW and UN are cut at
+ * options->max_value_bytes (0: never), other values at 4 times that many bytes, the worker cutting the rest
+ * by characters. PixelData, FloatPixelData and DoubleFloatPixelData come as WIRE_VALUE_NOT_READ on every
+ * level. */
 void dicom_append_elements(struct dicom *dcm, const struct options *options, struct buffer *out);
 
-/* Top-level values by tag. Numbers of US, SS, UL, SL, IS and DS are accepted where the VR is one of them or UN;
- * `index` is that of the value, from 0. Text is UTF-8 of the first value, padding removed, cut to `size`. */
+/* Top-level values by tag. Numbers of US, SS, UL, SL, IS and DS are accepted where the VR is one of them or
+ * UN; `index` is that of the value, from 0. Text is UTF-8 of the first value, padding removed, cut to `size`.
+ */
 bool dicom_find_u32(const struct dicom *dcm, uint32_t tag, size_t index, uint32_t *value);
 bool dicom_find_text(struct dicom *dcm, uint32_t tag, char *text, size_t size);
 bool dicom_has(const struct dicom *dcm, uint32_t tag);
@@ -79,8 +86,9 @@ bool dicom_has(const struct dicom *dcm, uint32_t tag);
  * `length` never exceeds what is there. For LUT data and offset tables. */
 const uint8_t *dicom_find_bytes(struct dicom *dcm, uint32_t tag, size_t *length, char vr[2]);
 
-/* Copy `length` bytes of the source from `offset`. Fails with ERROR_INPUT: category 2, CODE_TOO_SHORT when the source
- * ends before; category 1, CODE_INPUT_IO. */
-MUST_CHECK bool dicom_read_bytes(struct dicom *dcm, uint64_t offset, void *bytes, size_t length, struct error *err);
+/* Copy `length` bytes of the source from `offset`. Fails with ERROR_INPUT: category 2, CODE_TOO_SHORT when
+ * the source ends before; category 1, CODE_INPUT_IO. */
+MUST_CHECK bool dicom_read_bytes(struct dicom *dcm, uint64_t offset, void *bytes, size_t length,
+                                 struct error *err);
 
 #endif

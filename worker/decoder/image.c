@@ -198,7 +198,6 @@ static bool read_range(struct image *image, uint64_t from, uint64_t to, const ui
     /* The last word of an odd length has no second byte; zero stands for it, and is no sample of the frame.
      */
     uint64_t there = end > pixels->length ? pixels->length : end;
-    memset(image->stream.data, 0, (size_t)(end - begin) < 2 ? (size_t)(end - begin) : 0);
     if (end > there)
         image->stream.data[end - begin - 1] = 0;
     if (!dicom_read_bytes(image->dcm, pixels->offset + begin, image->stream.data, (size_t)(there - begin),
@@ -307,13 +306,13 @@ static bool inflate_frame(struct image *image, uint64_t length, struct error *er
         return false;
     if (inflateInit2(&zlib, -MAX_WBITS) != Z_OK)
         return error_input(err, CATEGORY_DECODER, CODE_LIMIT_MEMORY, "zlib has not enough memory");
-    const uint8_t *in = image->stream.data;
+    uint8_t *in = image->stream.data;
     do {
         /* zlib counts in 32 bits. */
         uint64_t room = wanted - produced;
         if (zlib.avail_in == 0) {
             zlib.avail_in = length < UINT32_MAX ? (uInt)length : UINT32_MAX;
-            zlib.next_in = (z_const Bytef *)in;
+            zlib.next_in = in;
             in += zlib.avail_in;
             length -= zlib.avail_in;
         }

@@ -219,14 +219,17 @@ void palette_clear(struct palette *palette)
 
 static int64_t sample_at(const struct codec_samples *in, size_t index)
 {
-    switch (in->bytes) {
-    case 1:
-        return in->is_signed ? ((const int8_t *)in->data)[index] : ((const uint8_t *)in->data)[index];
-    case 2:
-        return in->is_signed ? ((const int16_t *)in->data)[index] : ((const uint16_t *)in->data)[index];
-    default:
-        return in->is_signed ? ((const int32_t *)in->data)[index] : ((const uint32_t *)in->data)[index];
-    }
+    if (in->bytes == 1 && in->is_signed)
+        return ((const int8_t *)in->data)[index];
+    if (in->bytes == 1)
+        return ((const uint8_t *)in->data)[index];
+    if (in->bytes == 2 && in->is_signed)
+        return ((const int16_t *)in->data)[index];
+    if (in->bytes == 2)
+        return ((const uint16_t *)in->data)[index];
+    if (in->is_signed)
+        return ((const int32_t *)in->data)[index];
+    return ((const uint32_t *)in->data)[index];
 }
 
 bool palette_apply(const struct palette *palette, const struct codec_samples *in, struct codec_samples *out,

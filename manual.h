@@ -1,0 +1,21 @@
+/* manual.h: what the program says of itself: --help and the man page, from its tables. */
+#ifndef NIFFLER_MANUAL_H
+#define NIFFLER_MANUAL_H
+
+#include <stdio.h>
+
+#include "common/settings.h"
+
+struct command {
+    const char *name; /* a verb */
+    bool (*run)(const struct settings *settings, int *exit_status, struct error *err);
+    const char *sentence;
+};
+
+/* Print what --help shows; `commands` ends with a row without a name. */
+void manual_help(const struct command *commands, FILE *out);
+
+/* Print the man page, in mdoc(7). */
+void manual_page(const struct command *commands, FILE *out);
+
+#endif

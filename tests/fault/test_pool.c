@@ -1,0 +1,155 @@
+/* pool: whatever a decoder does, its file gets a cause and the next file gets a decoder. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <fcntl.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "worker/pool.h"
+
+static char folder[64], program[128];
+
+/* The program finds its mode beside itself, so it is copied into the folder. */
+static int copy_program(void **state)
+{
+    (void)state;
+    (void)snprintf(folder, sizeof folder, "/tmp/niffler-pool-XXXXXX");
+    if (mkdtemp(folder) == NULL)
+        return -1;
+    (void)snprintf(program, sizeof program, "%s/decoder", folder);
+    int from = open(MISBEHAVING_DECODER, O_RDONLY | O_CLOEXEC);
+    int to = open(program, O_WRONLY | O_CREAT | O_CLOEXEC, 0700);
+    char bytes[65536];
+    ssize_t count = -1;
+    while (from >= 0 && to >= 0 && (count = read(from, bytes, sizeof bytes)) > 0)
+        if (write(to, bytes, (size_t)count) != count)
+            return -1;
+    (void)close(from);
+    return count == 0 ? close(to) : -1;
+}
+
+static int remove_program(void **state)
+{
+    (void)state;
+    char path[160];
+    (void)snprintf(path, sizeof path, "%s/mode", folder);
+    (void)unlink(path);
+    (void)unlink(program);
+    return rmdir(folder);
+}
+
+static void set_mode(const char *mode)
+{
+    char path[160];
+    (void)snprintf(path, sizeof path, "%s/mode", folder);
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    (void)fputs(mode, file);
+    (void)fclose(file);
+}
+
+static struct pool_options options_of(const char *path)
+{
+    return (struct pool_options){
+        .program = path, .count = 2, .memory_bytes = 1u << 30, .seconds = 1, .reply_bytes = 1u << 20};
+}
+
+/* Send one request, and return the event that ends it. */
+static struct pool_event outcome(struct pool *pool)
+{
+    struct pool_event event = {0};
+    struct error err;
+    struct buffer request = {0};
+    struct wire_convert convert = {0};
+    int slot = -1;
+    for (int i = 0; i < 200 && slot < 0; i++) { /* the successor of the last one may still be starting */
+        slot = pool_idle_slot(pool);
+        if (slot < 0)
+            assert_true(pool_wait(pool, 50, NULL, 0, &event, &err));
+    }
+    assert_true(slot >= 0);
+    wire_write_convert(&request, &convert);
+    pool_send(pool, slot, &request, NULL, 0, true);
+    for (int i = 0; i < 100 && event.kind != POOL_DIED && event.kind != POOL_REPLY; i++)
+        assert_true(pool_wait(pool, 100, NULL, 0, &event, &err));
+    if (event.kind == POOL_DIED)
+        assert_int_equal(event.slot, slot);
+    buffer_clear(&request);
+    return event;
+}
+
+static void each_way_to_end_has_its_cause_and_a_successor(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *mode, *code;
+    } cases[] = {
+        {"segv", CODE_CRASH_SIGNAL},     {"abort", CODE_CRASH_SIGNAL},
+        {"cpu", CODE_LIMIT_TIME},        {"hang", CODE_LIMIT_TIME},
+        {"exit", CODE_DECODER_PROTOCOL}, {"nonsense", CODE_DECODER_PROTOCOL},
+        {"huge", CODE_DECODER_PROTOCOL}, {"close", CODE_DECODER_PROTOCOL},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct pool *pool;
+        struct error err;
+        struct pool_options options = options_of(program);
+        set_mode(cases[i].mode);
+        assert_true(pool_start(&pool, &options, &err));
+        for (int round = 0; round < 3; round++) { /* two decoders: the third is a successor */
+            struct pool_event event = outcome(pool);
+            assert_int_equal(event.kind, POOL_DIED);
+            assert_int_equal(event.cause.category, CATEGORY_DECODER);
+            if (strcmp(event.cause.code, cases[i].code) != 0 && strcmp(cases[i].mode, "close") != 0)
+                fail_msg("mode %s: %s (%s)", cases[i].mode, event.cause.code, event.cause.text);
+        }
+        pool_stop(pool);
+    }
+}
+
+static void an_answer_nobody_asked_for_ends_the_decoder(void **state)
+{
+    (void)state;
+    struct pool *pool;
+    struct error err;
+    struct pool_options options = options_of(program);
+    set_mode("early");
+    assert_true(pool_start(&pool, &options, &err));
+    struct pool_event event = outcome(pool);
+    assert_int_equal(event.kind, POOL_REPLY);
+    assert_int_equal(event.type, WIRE_INSPECTED);
+    assert_true(pool_wait(pool, 1000, NULL, 0, &event, &err)); /* "ready" in the middle of a file */
+    assert_int_equal(event.kind, POOL_DIED);
+    assert_string_equal(event.cause.code, CODE_DECODER_PROTOCOL);
+    pool_stop(pool);
+}
+
+static void a_program_that_cannot_start_is_fatal_by_name(void **state)
+{
+    (void)state;
+    struct pool *pool;
+    struct error err;
+    struct pool_options options = options_of("/nonexistent/decoder");
+    assert_false(pool_start(&pool, &options, &err));
+    assert_int_equal(err.kind, ERROR_FATAL);
+    assert_non_null(strstr(err.text, "/nonexistent/decoder"));
+    set_mode("never");
+    options.program = program;
+    assert_false(pool_start(&pool, &options, &err));
+    assert_int_equal(err.kind, ERROR_FATAL);
+    assert_non_null(strstr(err.text, "as soon as it is started"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(each_way_to_end_has_its_cause_and_a_successor),
+        cmocka_unit_test(an_answer_nobody_asked_for_ends_the_decoder),
+        cmocka_unit_test(a_program_that_cannot_start_is_fatal_by_name),
+    };
+    return cmocka_run_group_tests(tests, copy_program, remove_program);
+}

@@ -1,0 +1,184 @@
+/* record, task, json: what is written comes back; what is malformed is refused. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "common/json.h"
+#include "common/record.h"
+#include "common/task.h"
+
+static void add_cell(struct record *rec, const char *column, const char *value)
+{
+    record_add_cell(rec, column, strlen(column), value, strlen(value));
+}
+
+static void fill_record(struct record *rec)
+{
+    record_reset(rec);
+    (void)strncpy(rec->job, "01J", sizeof rec->job - 1);
+    rec->seq = 12345678901;
+    rec->path = record_add_text(rec, "a/\xff\"\n.dcm", 8);
+    rec->status = RECORD_FAILED;
+    rec->category = CATEGORY_CONTRADICTION;
+    rec->code = record_add_text(rec, CODE_TOO_SHORT, strlen(CODE_TOO_SHORT));
+    rec->reason = record_add_text(rec, "why", 3);
+    rec->has_pix_array = true;
+    rec->size_bytes = UINT64_MAX;
+    rec->mtime_ns = -5;
+    struct record_frame *frame = record_add_frame(rec);
+    frame->frame = 2;
+    frame->png = record_add_text(rec, "x.png", 5);
+    frame->png_bytes = 77;
+    frame->offset = -0.1;
+    frame->maximum = 65535;
+    add_cell(rec, "PatientName", "Yamada^Tarou=\xe5\xb1\xb1\xe7\x94\xb0^\xe5\xa4\xaa\xe9\x83\x8e");
+    add_cell(rec, "Empty", "");
+    add_cell(rec, "Text", "tab\t\"quoted\" back\\slash\r\n\x01 \xf0\x9f\x98\x80");
+}
+
+static void assert_same(const struct record *a, const struct record *b)
+{
+    assert_int_equal(a->seq, b->seq);
+    assert_string_equal(a->job, b->job);
+    assert_string_equal(record_text(a, a->path), record_text(b, b->path));
+    assert_string_equal(record_text(a, a->code), record_text(b, b->code));
+    assert_int_equal(a->status, b->status);
+    assert_int_equal(a->category, b->category);
+    assert_true(a->size_bytes == b->size_bytes && a->mtime_ns == b->mtime_ns);
+    assert_int_equal(a->has_pix_array, b->has_pix_array);
+    assert_int_equal(a->frame_count, b->frame_count);
+    assert_true(a->frames[0].offset == b->frames[0].offset && a->frames[0].maximum == b->frames[0].maximum);
+    assert_int_equal(a->cell_count, b->cell_count);
+    for (size_t i = 0; i < a->cell_count; i++) {
+        assert_string_equal(record_text(a, a->cells[i].column), record_text(b, b->cells[i].column));
+        assert_int_equal(a->cells[i].value_length, b->cells[i].value_length);
+        assert_string_equal(record_text(a, a->cells[i].value), record_text(b, b->cells[i].value));
+    }
+}
+
+static void a_record_comes_back_as_written(void **state)
+{
+    (void)state;
+    struct record rec = {0}, back = {0};
+    struct buffer json = {0};
+    struct error err;
+    fill_record(&rec);
+    record_to_json(&rec, &json);
+    assert_true(record_from_json(json.data, json.length, &back, &err));
+    assert_same(&rec, &back);
+    assert_true(record_from_json(json.data, json.length, &back, &err)); /* memory is reused */
+    assert_same(&rec, &back);
+    record_clear(&rec);
+    record_clear(&back);
+    buffer_clear(&json);
+}
+
+static void every_cut_of_a_record_is_refused(void **state)
+{
+    (void)state;
+    struct record rec = {0}, back = {0};
+    struct buffer json = {0};
+    struct error err;
+    fill_record(&rec);
+    record_to_json(&rec, &json);
+    for (size_t length = 0; length < json.length; length++) {
+        char *copy = malloc(length + 1);
+        assert_non_null(copy);
+        memcpy(copy, json.data, length);
+        assert_false(record_from_json(copy, length, &back, &err));
+        assert_int_equal(err.kind, ERROR_INPUT);
+        free(copy);
+    }
+    record_clear(&rec);
+    record_clear(&back);
+    buffer_clear(&json);
+}
+
+static void unknown_members_are_passed_over_and_unknown_versions_refused(void **state)
+{
+    (void)state;
+    static const char *const good =
+        "{ \"v\":1, \"new\":{\"a\":[1,{\"b\":null},\"]}\"]}, \"path\":\"\\u00e9\\udcff\", \"seq\":3 }";
+    static const char *const bad[] = {
+        "{\"v\":2,\"path\":\"a\"}",
+        "{\"v\":1}",
+        "{\"v\":1,\"path\":\"a\"} x",
+        "{\"v\":1,\"path\":\"a\\u0000b\"}",
+        "{\"v\":1,\"path\":\"\\ud800\"}",
+        "{\"v\":1,\"path\":\"a\",\"seq\":-1}",
+        "{\"v\":1,\"path\":\"a\",\"seq\":99999999999999999999}",
+        "{\"v\":1,\"path\":\"a\",\"status\":\"odd\"}",
+        "{\"v\":1,\"path\":\"a\",}",
+        "{\"v\":1 \"path\":\"a\"}",
+        "{\"v\":1,\"path\":\"a\",\"failure\":{\"category\":6}}",
+        "[]",
+        "",
+        "{\"v\":1,\"path\":\"a\nb\"}",
+    };
+    struct record rec = {0};
+    struct error err;
+    assert_true(record_from_json(good, strlen(good), &rec, &err));
+    assert_string_equal(record_text(&rec, rec.path), "\xc3\xa9\xff");
+    assert_int_equal(rec.seq, 3);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        if (record_from_json(bad[i], strlen(bad[i]), &rec, &err))
+            fail_msg("accepted: %s", bad[i]);
+    record_clear(&rec);
+}
+
+static void nesting_beyond_the_limit_is_refused(void **state)
+{
+    (void)state;
+    struct buffer json = {0};
+    struct record rec = {0};
+    struct error err;
+    buffer_append_text(&json, "{\"v\":1,\"path\":\"a\",\"new\":");
+    for (int i = 0; i < 100000; i++)
+        buffer_append_char(&json, '[');
+    assert_false(record_from_json(json.data, json.length, &rec, &err));
+    record_clear(&rec);
+    buffer_clear(&json);
+}
+
+static void a_task_comes_back_as_written_and_needs_all_its_options(void **state)
+{
+    (void)state;
+    struct task task = {.job = "01J", .seq = 5, .input = "/in", .output = "/out", .path = "d\xe9/x,\n.dcm"},
+                back = {0};
+    struct buffer json = {0};
+    struct error err;
+    task.options.pixel_scaling = PIXEL_SCALING_NIFFLER;
+    task.options.print_images = true;
+    task.options.max_value_bytes = 1ull << 50;
+    task.options.frames = FRAMES_NUMBER;
+    task.options.frame_number = UINT32_MAX;
+    task_to_json(&task, &json);
+    assert_true(task_from_json(json.data, json.length, &back, &err));
+    assert_string_equal(back.path, task.path);
+    assert_string_equal(back.input, "/in");
+    assert_string_equal(back.output, "/out");
+    assert_int_equal(back.seq, 5);
+    assert_memory_equal(&back.options, &task.options, sizeof task.options);
+    char *cut = strstr((char *)(uintptr_t)buffer_text(&json), "\"max_nesting\"");
+    assert_non_null(cut);
+    cut[1] = 'M';
+    assert_false(task_from_json(json.data, json.length, &back, &err));
+    task_clear(&back);
+    buffer_clear(&json);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_record_comes_back_as_written),
+        cmocka_unit_test(every_cut_of_a_record_is_refused),
+        cmocka_unit_test(unknown_members_are_passed_over_and_unknown_versions_refused),
+        cmocka_unit_test(nesting_beyond_the_limit_is_refused),
+        cmocka_unit_test(a_task_comes_back_as_written_and_needs_all_its_options),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

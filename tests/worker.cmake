@@ -1,0 +1,11 @@
+unit_test(wire base)
+unit_test(messages common base)
+
+add_executable(misbehaving_decoder fault/misbehaving_decoder.c)
+target_link_libraries(misbehaving_decoder PRIVATE strict base)
+add_executable(test_pool fault/test_pool.c)
+target_link_libraries(test_pool PRIVATE strict worker common base PkgConfig::CMOCKA)
+target_compile_definitions(test_pool PRIVATE MISBEHAVING_DECODER="$<TARGET_FILE:misbehaving_decoder>")
+add_dependencies(test_pool misbehaving_decoder)
+add_test(NAME fault.pool COMMAND test_pool)
+set_tests_properties(fault.pool PROPERTIES LABELS fault TIMEOUT 120)

@@ -1,0 +1,95 @@
+/* dicom_walk.h: what dicom.c, dicom_walk.c and dicom_elements.c share; nobody else includes it. */
+#ifndef NIFFLER_WORKER_DECODER_DICOM_WALK_H
+#define NIFFLER_WORKER_DECODER_DICOM_WALK_H
+
+#include "worker/decoder/charset.h"
+#include "worker/decoder/dicom.h"
+#include "worker/decoder/dicom_source.h"
+#include "worker/wire.h"
+
+#define LENGTH_UNDEFINED 0xffffffffu
+
+#define TAG_SPECIFIC_CHARACTER_SET DICOM_TAG(0x0008, 0x0005)
+#define TAG_PIXEL_REPRESENTATION DICOM_TAG(0x0028, 0x0103)
+#define TAG_FLOAT_PIXEL_DATA DICOM_TAG(0x7fe0, 0x0008)
+#define TAG_DOUBLE_FLOAT_PIXEL_DATA DICOM_TAG(0x7fe0, 0x0009)
+#define TAG_PIXEL_DATA DICOM_TAG(0x7fe0, 0x0010)
+#define TAG_ITEM DICOM_TAG(0xfffe, 0xe000)
+#define TAG_ITEM_END DICOM_TAG(0xfffe, 0xe00d)
+#define TAG_SEQUENCE_END DICOM_TAG(0xfffe, 0xe0dd)
+
+/* One entry of the flat list that a walk leaves behind. */
+struct dicom_element {
+    enum wire_element_kind kind;
+    uint8_t flags; /* WIRE_VALUE_NOT_READ, WIRE_VALUE_UNDEFINED */
+    char vr[2];
+    struct charset set; /* of the data set it stands in */
+    uint32_t tag;
+    uint32_t depth;
+    uint32_t items;  /* of a sequence */
+    uint64_t offset; /* of the value in the source */
+    uint64_t length; /* bytes that are there; the header may have promised more */
+    uint64_t promised;
+};
+
+struct dicom {
+    struct dicom_source source;
+    struct charset_tables *tables;
+    struct dicom_syntax syntax;
+    struct dicom_pixels pixels;
+    struct dicom_element *elements;
+    size_t element_count, element_capacity;
+    uint64_t value_bytes; /* that will be delivered */
+    bool is_cut;
+    uint8_t *inflated; /* of a deflated data set */
+    uint8_t **kept;    /* copies that dicom_find_bytes() lent out */
+    size_t kept_count;
+    struct buffer text; /* scratch */
+};
+
+/* How a data set is encoded. */
+struct dicom_encoding {
+    bool big_endian;
+    bool implicit_vr;
+};
+
+/* Walk a data set from *position to the end of the source (or, of a group alone, to where it ends), adding to
+ * dcm->elements. Fails as dicom_read(), CODE_LIMIT_ATTRIBUTES. */
+MUST_CHECK bool dicom_walk(struct dicom *dcm, uint64_t *position, struct dicom_encoding encoding,
+                           const struct options *options, struct error *err);
+
+/* As dicom_walk(), of one group only: stops before the first element of another one. */
+MUST_CHECK bool dicom_walk_group(struct dicom *dcm, uint64_t *position, uint16_t group,
+                                 struct dicom_encoding encoding, const struct options *options,
+                                 struct error *err);
+
+/* The most bytes of this element that dicom_append_elements() delivers. */
+uint64_t dicom_delivered_bytes(const struct dicom_element *element, const struct options *options);
+
+/* Numbers in a file's byte order. */
+static inline uint16_t dicom_u16(const uint8_t *p, bool big_endian)
+{
+    return (uint16_t)(big_endian ? p[0] << 8 | p[1] : p[1] << 8 | p[0]);
+}
+
+static inline uint32_t dicom_u32(const uint8_t *p, bool big_endian)
+{
+    return big_endian ? (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3]
+                      : (uint32_t)p[3] << 24 | (uint32_t)p[2] << 16 | (uint32_t)p[1] << 8 | p[0];
+}
+
+static inline bool dicom_is_vr(const char vr[2], const char *name)
+{
+    return vr[0] == name[0] && vr[1] == name[1];
+}
+
+/* Whether `vr` is one of the two-letter names strung together in `list` ("OBOWUN"). */
+static inline bool dicom_vr_in(const char vr[2], const char *list)
+{
+    for (; *list != '\0'; list += 2)
+        if (vr[0] == list[0] && vr[1] == list[1])
+            return true;
+    return false;
+}
+
+#endif
