@@ -1,182 +1,277 @@
 #include "aggregator/aggregate.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "aggregator/csv.h"
 #include "aggregator/mail.h"
 #include "common/alloc.h"
 #include "common/log.h"
+#include "common/record.h"
 
-/* Messages that wait for one commit. Each holds on to its bytes in the queue. */
-#define BATCH_MAX 256
-#define MAIL_ATTEMPTS 4
+#define TICK_MS 500           /* how often to look around while nothing comes */
+#define FEATURES_MAX 16777216 /* bytes of FeatureSetFile */
+
+/* ---- which records came already ---- */
+
+/* Sequence numbers, one bit each, in blocks that are made when needed: 12 bytes for each hundred files. */
+#define BLOCK_BITS 32768
+#define SEQ_LIMIT ((uint64_t)1 << 32)
+
+struct seen {
+    uint64_t **blocks;
+    size_t block_count;
+};
+
+/* Note `seq`; returns whether it is new. */
+static bool seen_add(struct seen *seen, uint64_t seq)
+{
+    size_t block = (size_t)(seq / BLOCK_BITS), bit = (size_t)(seq % BLOCK_BITS);
+    if (block >= seen->block_count) {
+        size_t count = block < seen->block_count * 2 ? seen->block_count * 2 : block + 1;
+        seen->blocks = xrealloc_array(seen->blocks, count, sizeof *seen->blocks);
+        for (size_t i = seen->block_count; i < count; i++)
+            seen->blocks[i] = NULL;
+        seen->block_count = count;
+    }
+    if (seen->blocks[block] == NULL)
+        seen->blocks[block] = xcalloc(BLOCK_BITS / 64, sizeof(uint64_t));
+    uint64_t *word = &seen->blocks[block][bit / 64], mask = (uint64_t)1 << (bit % 64);
+    bool is_new = (*word & mask) == 0;
+    *word |= mask;
+    return is_new;
+}
+
+static void seen_clear(struct seen *seen)
+{
+    for (size_t i = 0; i < seen->block_count; i++)
+        free(seen->blocks[i]);
+    free(seen->blocks);
+}
 
 /* ---- records ---- */
 
-struct batch {
-    struct queue_message messages[BATCH_MAX];
-    size_t count;
-    int64_t began_ms; /* when its first record came */
+struct aggregation {
+    struct aggregate_run *run;
+    struct record rec;
+    struct seen seen;
+    uint64_t stored, failed;
+    struct queue_message batch[AGGREGATE_BATCH]; /* stored, not yet committed */
+    size_t batch_count;
+    int64_t deadline_ms; /* of the batch */
 };
 
-/* In this order: the records are committed, then their messages acknowledged. */
-static bool commit_batch(struct aggregate_run *run, struct batch *batch, struct error *err)
+/* Commit, then acknowledge: what a crash loses between the two comes again and changes nothing. */
+static bool commit_batch(struct aggregation *agg, struct error *err)
 {
-    if (batch->count == 0)
-        return true;
-    if (!store_commit(run->store, err))
+    if (!store_commit(agg->run->store, err))
         return false;
-    for (size_t i = 0; i < batch->count; i++)
-        if (!queue_ack(run->results, &batch->messages[i], err))
+    for (size_t i = 0; i < agg->batch_count; i++)
+        if (!queue_ack(agg->run->results, &agg->batch[i], err))
             return false;
-    batch->count = 0;
+    agg->batch_count = 0;
     return true;
 }
 
-static bool take_record(struct aggregate_run *run, struct batch *batch, struct record *rec,
-                        const struct queue_message *message, struct error *err)
+static bool take_message(struct aggregation *agg, const struct queue_message *message, struct error *err)
 {
-    if (!record_from_json(message->bytes, message->length, rec, err)) {
-        err->kind = ERROR_BUG; /* a worker of ours wrote it */
+    struct error cause;
+    if (!record_from_json(message->bytes, message->length, &agg->rec, &cause))
+        return error_set(err, ERROR_BUG, "a worker sent a message that is no record: %s", cause.text);
+    if (agg->rec.seq >= SEQ_LIMIT)
+        return error_set(err, ERROR_BUG, "a worker sent a record with an impossible sequence number");
+    if (!store_add_record(agg->run->store, &agg->rec, err))
         return false;
+    if (agg->batch_count == 0)
+        agg->deadline_ms = meter_now_ms() + AGGREGATE_COMMIT_MS;
+    agg->batch[agg->batch_count++] = *message;
+    if (seen_add(&agg->seen, agg->rec.seq)) {
+        agg->stored++;
+        agg->failed += agg->rec.status == RECORD_FAILED;
     }
-    if (!store_add_record(run->store, rec, err))
-        return false;
-    if (batch->count == 0)
-        batch->began_ms = meter_now_ms();
-    batch->messages[batch->count++] = *message;
     return true;
+}
+
+static void show_progress(const struct aggregation *agg)
+{
+    const struct aggregate_run *run = agg->run;
+    if (run->meter != NULL)
+        meter_update(run->meter, run->done_before + agg->stored, run->failed_before + agg->failed);
+}
+
+/* How long to wait for the next record. A batch waits for more until its deadline, but not through a pause.
+ */
+static int patience_ms(const struct aggregation *agg)
+{
+    if (agg->batch_count == 0)
+        return TICK_MS;
+    int64_t left = agg->deadline_ms - meter_now_ms();
+    return left <= 0 ? 0 : left < AGGREGATE_IDLE_MS ? (int)left : AGGREGATE_IDLE_MS;
+}
+
+static bool receive_all(struct aggregation *agg, struct error *err)
+{
+    while (agg->stored < agg->run->total) {
+        struct queue_message message = {0};
+        if (!queue_receive(agg->run->results, patience_ms(agg), &message, err))
+            return false;
+        if (message.bytes != NULL && !take_message(agg, &message, err))
+            return false;
+        show_progress(agg);
+        bool due = message.bytes == NULL || agg->batch_count == AGGREGATE_BATCH ||
+                   meter_now_ms() >= agg->deadline_ms;
+        if (due && agg->batch_count > 0) {
+            if (!commit_batch(agg, err))
+                return false;
+        } else if (message.bytes == NULL && queue_is_finished(agg->run->results)) {
+            break;
+        }
+    }
+    return commit_batch(agg, err);
 }
 
 bool aggregate_records(struct aggregate_run *run, struct error *err)
 {
-    struct batch batch = {.count = 0};
-    struct record rec = {0};
-    uint64_t done = 0, failed = 0;
-    bool ok = false;
-    while (done < run->total) {
-        struct queue_message message;
-        int64_t left =
-            batch.count > 0 ? batch.began_ms + AGGREGATE_COMMIT_MS - meter_now_ms() : AGGREGATE_COMMIT_MS;
-        if (batch.count == BATCH_MAX || left <= 0) {
-            if (!commit_batch(run, &batch, err))
-                goto out;
-            continue;
+    struct aggregation *agg = xcalloc(1, sizeof *agg);
+    struct error ignored;
+    agg->run = run;
+    bool ok = receive_all(agg, err);
+    /* The good records before a bad message are worth keeping. After a failed write this fails at once. */
+    if (!ok && agg->batch_count > 0 && !commit_batch(agg, &ignored))
+        log_event(LOG_LEVEL_WARN, "aggregator", "batch_lost", "records=%zu", agg->batch_count);
+    record_clear(&agg->rec);
+    seen_clear(&agg->seen);
+    free(agg);
+    return ok;
+}
+
+/* ---- FeatureSetFile ---- */
+
+/* Names, one a line, into a list that ends with NULL; the names stay in `text`. Niffler takes a line as it
+ * is; a trailing blank or CR there is a name that no column has. */
+static const char **split_features(struct buffer *text, bool as_it_is)
+{
+    size_t count = 0, capacity = 64;
+    const char **names = xcalloc(capacity, sizeof *names);
+    char *line = text->data, *end = line + text->length - 1; /* the NUL */
+    while (line < end) {
+        char *newline = memchr(line, '\n', (size_t)(end - line));
+        char *stop = newline != NULL ? newline : end;
+        char *next = newline != NULL ? newline + 1 : end;
+        while (!as_it_is && stop > line && strchr(" \t\r", stop[-1]) != NULL)
+            stop--;
+        while (!as_it_is && line < stop && strchr(" \t", *line) != NULL)
+            line++;
+        *stop = '\0';
+        if (*line != '\0') {
+            if (count + 2 > capacity) {
+                capacity *= 2;
+                names = xrealloc_array(names, capacity, sizeof *names);
+            }
+            names[count++] = line;
         }
-        if (!queue_receive(run->results, (int)left, &message, err))
-            goto out;
-        if (message.bytes != NULL) {
-            if (!take_record(run, &batch, &rec, &message, err))
-                goto out;
-            done++;
-            failed += rec.status == RECORD_FAILED;
-        } else if (queue_is_finished(run->results)) {
-            break;
-        }
-        if (run->meter != NULL)
-            meter_update(run->meter, run->done_before + done, run->failed_before + failed);
+        line = next;
     }
-    ok = commit_batch(run, &batch, err);
+    names[count] = NULL;
+    return names;
+}
+
+/* *names is NULL where all columns are wanted: not asked for, or, as Niffler has it, no such file. */
+static bool read_features(const struct settings *settings, struct buffer *text, const char ***names,
+                          struct error *err)
+{
+    FILE *in = NULL;
+    bool ok = false;
+    *names = NULL;
+    if (!settings->specific_headers_only)
+        return true;
+    const char *path = settings->feature_set_file != NULL ? settings->feature_set_file : "featureset.txt";
+    in = fopen(path, "re");
+    if (in == NULL && errno == ENOENT) {
+        log_event(LOG_LEVEL_WARN, "aggregator", "features_not_found",
+                  "FeatureSetFile is missing; all columns are kept");
+        return true;
+    }
+    if (in == NULL)
+        return error_errno(err, ERROR_FATAL, "FeatureSetFile: cannot open the file");
+    while (text->length < FEATURES_MAX) {
+        size_t n = fread(buffer_reserve(text, 65536), 1, 65536, in);
+        if (n == 0)
+            break;
+        text->length += n;
+    }
+    if (ferror(in) != 0) {
+        (void)error_errno(err, ERROR_FATAL, "FeatureSetFile: cannot read the file");
+        goto out;
+    }
+    if (text->length >= FEATURES_MAX || memchr(text->data, '\0', text->length) != NULL) {
+        (void)error_set(err, ERROR_FATAL, "FeatureSetFile: not a list of attribute names");
+        goto out;
+    }
+    buffer_append_char(text, '\0');
+    *names = split_features(text, settings->options.compatibility_niffler);
+    ok = true;
 out:
-    if (run->meter != NULL)
-        meter_finish(run->meter, run->done_before + done, run->failed_before + failed);
-    record_clear(&rec);
+    (void)fclose(in);
     return ok;
 }
 
 /* ---- completion ---- */
 
-/* The names of FeatureSetFile, a line each, as they stand there: Niffler strips nothing either. Returns new.
- */
-static bool read_features(const char *path, char ***features, struct error *err)
+static bool export_tables(struct store *store, const struct settings *settings, int output_dir,
+                          struct error *err)
 {
-    FILE *file = fopen(path, "re");
-    char *line = NULL;
-    size_t size = 0, count = 0;
-    ssize_t length;
-    *features = NULL;
-    if (file == NULL && errno == ENOENT) { /* as in Niffler: then all columns are kept */
-        log_event(LOG_LEVEL_WARN, "aggregator", "feature_set_missing", "all columns are kept");
-        return true;
-    }
-    if (file == NULL)
-        return error_errno(err, ERROR_FATAL, "FeatureSetFile: cannot read '%s'", path);
-    while ((length = getline(&line, &size, file)) >= 0) {
-        while (length > 0 && (line[length - 1] == '\n' || line[length - 1] == '\r'))
-            line[--length] = '\0';
-        *features = xrealloc_array(*features, count + 2, sizeof **features);
-        (*features)[count++] = xstrdup(line);
-        (*features)[count] = NULL;
-    }
-    if (*features == NULL)
-        *features = xcalloc(1, sizeof **features);
-    free(line);
-    (void)fclose(file);
-    return true;
-}
-
-static void free_features(char **features)
-{
-    for (char **feature = features; feature != NULL && *feature != NULL; feature++)
-        free(*feature);
+    struct buffer text = {0};
+    const char **features = NULL;
+    bool ok = false;
+    if (!read_features(settings, &text, &features, err))
+        goto out;
+    struct csv_options options = {
+        .compatibility_niffler = settings->options.compatibility_niffler,
+        .common_headers_only = settings->common_headers_only,
+        .features = features,
+        .dicom_home = settings->dicom_home,
+        .output_directory = settings->output_directory,
+    };
+    ok = csv_export(store, output_dir, &options, err);
+out:
     free(features);
-}
-
-static bool write_tables(struct store *store, const struct settings *settings, int output_dir,
-                         struct error *err)
-{
-    char **features = NULL;
-    if (settings->specific_headers_only &&
-        !read_features(settings->feature_set_file != NULL ? settings->feature_set_file : "featureset.txt",
-                       &features, err))
-        return false;
-    struct csv_options options = {.compatibility_niffler = settings->options.compatibility_niffler,
-                                  .common_headers_only = settings->common_headers_only,
-                                  .features = (const char *const *)features,
-                                  .dicom_home = settings->dicom_home,
-                                  .output_directory = settings->output_directory};
-    bool ok = csv_export(store, output_dir, &options, err);
-    free_features(features);
+    buffer_clear(&text);
     return ok;
 }
 
+/* Nothing that goes wrong here is the job's failure. */
 static bool send_mail(struct store *store, const struct settings *settings, const char *job,
-                      const struct store_counts *counts, bool *mail_failed, struct error *err)
+                      const struct store_counts *counts)
 {
-    struct error reason;
+    struct error err, ignored;
     struct mail mail = {.job = job,
                         .output_directory = settings->output_directory,
                         .counts = *counts,
                         .time_s = (int64_t)time(NULL)};
-    *mail_failed = false;
-    if (!settings->send_email || settings->your_email == NULL || settings->smtp_url == NULL)
-        return true;
-    if (!store_set(store, "mail", "sending", err))
-        return false;
-    *mail_failed = !mail_send(settings, &mail, MAIL_ATTEMPTS, &reason);
-    if (*mail_failed)
-        log_event(LOG_LEVEL_ERROR, "aggregator", "mail_failed", "reason=%s", log_text(reason.text));
-    return store_set(store, "mail", *mail_failed ? "failed" : "sent", err);
+    bool sent = mail_send(settings, &mail, MAIL_ATTEMPTS, MAIL_BACKOFF_MS, &err);
+    if (sent)
+        log_event(LOG_LEVEL_INFO, "aggregator", "mail_sent", "job=%s", log_text(job));
+    else
+        log_event(LOG_LEVEL_ERROR, "aggregator", "mail_failed", "reason=%s", log_text(err.text));
+    if (!store_set(store, "mail", sent ? "sent" : "failed", &ignored))
+        log_event(LOG_LEVEL_WARN, "aggregator", "mail_state_lost", "reason=%s", log_text(ignored.text));
+    return sent;
 }
 
 bool aggregate_complete(struct store *store, const struct settings *settings, int output_dir, const char *job,
                         struct store_counts *counts, bool *mail_failed, struct error *err)
 {
     *mail_failed = false;
-    if (settings->options.compatibility_niffler && !store_settle_names(store, output_dir, err))
+    bool named = settings->options.compatibility_niffler ? store_settle_names(store, output_dir, err)
+                                                         : store_sweep(store, output_dir, err);
+    if (!named || !store_counts(store, counts, err) || !export_tables(store, settings, output_dir, err) ||
+        !store_set(store, "state", "complete", err) || !store_sync(store, err))
         return false;
-    if (!store_sweep(store, output_dir, err) || !store_counts(store, counts, err) ||
-        !write_tables(store, settings, output_dir, err))
-        return false;
-    /* The pictures, too, are to be there after a power failure once the job is called complete. */
-    if (syncfs(output_dir) != 0)
-        return error_errno(err, ERROR_FATAL, "cannot write to the output folder");
-    return store_set(store, "state", "complete", err) &&
-           send_mail(store, settings, job, counts, mail_failed, err);
+    if (mail_is_wanted(settings))
+        *mail_failed = !send_mail(store, settings, job, counts);
+    return true;
 }

@@ -37,7 +37,8 @@ void csv_append_cell(struct buffer *out, const char *text, size_t length)
     unsigned special = 0, odd = 0;
     for (size_t i = 0; i < length; i++) {
         unsigned char c = (unsigned char)text[i];
-        special |= (unsigned)(c == ',') | (unsigned)(c == '"') | (unsigned)(c == '\n') | (unsigned)(c == '\r');
+        special |=
+            (unsigned)(c == ',') | (unsigned)(c == '"') | (unsigned)(c == '\n') | (unsigned)(c == '\r');
         odd |= (unsigned)(c == 0) | (unsigned)(c >> 7);
     }
     if (special == 0 && (odd == 0 || (memchr(text, 0, length) == NULL && utf8_is_valid(text, length)))) {
@@ -80,7 +81,8 @@ struct shown_cell {
 };
 
 /* One export under way. */
-struct export {
+struct export
+{
     const struct csv_options *options;
     int output_dir;
     struct files_draft metadata_file, mapping_file, failures_file;
@@ -139,7 +141,8 @@ static void show_features(struct export *ex, const struct store_column *columns,
         sorted[i] = &columns[i];
     qsort(sorted, count, sizeof *sorted, compare_columns);
     const char *const file[] = {"file", NULL};
-    const char *const *lists[] = {ex->options->features, ex->options->compatibility_niffler ? file + 1 : file};
+    const char *const *lists[] = {ex->options->features,
+                                  ex->options->compatibility_niffler ? file + 1 : file};
     for (size_t list = 0; list < 2; list++)
         for (const char *const *name = lists[list]; *name != NULL; name++) {
             const struct store_column **found = bsearch(*name, sorted, count, sizeof *sorted, compare_name);
@@ -309,10 +312,11 @@ static bool begin(struct export *ex, struct error *err)
     if (home[0] != '\0')
         buffer_append_char(&ex->path, '/');
     ex->home_length = ex->path.length;
-    buffer_append_text(&ex->mapping, ex->options->compatibility_niffler
-                                         ? "Original DICOM file location, PNG location \n"
-                                         : "Original DICOM file location,PNG location,frame,scaling,offset,maximum,"
-                                           "pixel_notes\n");
+    buffer_append_text(&ex->mapping,
+                       ex->options->compatibility_niffler
+                           ? "Original DICOM file location, PNG location \n"
+                           : "Original DICOM file location,PNG location,frame,scaling,offset,maximum,"
+                             "pixel_notes\n");
     buffer_append_text(&ex->failures, "file,category,code,reason,transfer_syntax,modality\n");
     return files_draft_begin(&ex->metadata_file, ex->output_dir, "metadata.csv", false, err) &&
            files_draft_begin(&ex->mapping_file, ex->output_dir, "mapping.csv", true, err) &&
@@ -322,7 +326,8 @@ static bool begin(struct export *ex, struct error *err)
 /* All are whole before the first is renamed. */
 static bool finish(struct export *ex, struct error *err)
 {
-    return write_out(&ex->metadata_file, &ex->metadata, err) && write_out(&ex->mapping_file, &ex->mapping, err) &&
+    return write_out(&ex->metadata_file, &ex->metadata, err) &&
+           write_out(&ex->mapping_file, &ex->mapping, err) &&
            write_out(&ex->failures_file, &ex->failures, err) && files_draft_finish(&ex->metadata_file, err) &&
            files_draft_finish(&ex->mapping_file, err) && files_draft_finish(&ex->failures_file, err);
 }

@@ -1,8 +1,8 @@
 /* csv.h: store to metadata.csv, mapping.csv and failures.csv, streaming.
  *
- * RFC 4180 with LF line ends (as pandas writes), UTF-8, quotes when and only when a cell holds a comma, a quote, CR or LF
- * (and around the empty cell of a table of one column, whose line would else be blank).
- * Each file is written to a temporary name, synced and renamed. The same store gives the same bytes. */
+ * RFC 4180 with LF line ends (as pandas writes), UTF-8, quotes when and only when a cell holds a comma, a
+ * quote, CR or LF (and around the empty cell of a table of one column, whose line would else be blank). Each
+ * file is written to a temporary name, synced and renamed. The same store gives the same bytes. */
 #ifndef NIFFLER_AGGREGATOR_CSV_H
 #define NIFFLER_AGGREGATOR_CSV_H
 
@@ -10,10 +10,10 @@
 #include "common/buffer.h"
 
 struct csv_options {
-    bool compatibility_niffler; /* Niffler's mapping header and rows                                           */
-    bool common_headers_only;   /* only columns that fewer than 10 % of the rows lack                          */
-    const char *const *features; /* NULL: all columns; else keep these, in this order, then `file`: NULL-terminated.
-                                    Under compatibility `file` is kept only when listed                       */
+    bool compatibility_niffler;   /* Niffler's mapping header and rows   */
+    bool common_headers_only;     /* only columns that fewer than 10 % of the rows lack     */
+    const char *const *features;  /* NULL: all columns; else keep these, in this order, then `file`:
+                                     NULL-terminated.  Under compatibility `file` is kept only when listed  */
     const char *dicom_home;       /* as given; put before each path, with one '/' between                  */
     const char *output_directory; /* as given; put before each picture under compatibility, else not used  */
 };

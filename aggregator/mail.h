@@ -1,6 +1,7 @@
 /* mail.h: the completion e-mail, by libcurl.
  *
- * Says how many files were converted, failed or hold no image, and where the tables lie; no patient data, no file names. */
+ * Says how many files were converted, failed or hold no image, and where the tables lie; no patient data, no
+ * file names. */
 #ifndef NIFFLER_AGGREGATOR_MAIL_H
 #define NIFFLER_AGGREGATOR_MAIL_H
 
@@ -9,28 +10,50 @@
 #include "common/settings.h"
 
 struct mail {
-    const char *job;          /* for the Message-ID, constant over retries */
+    const char *job; /* for the Message-ID, constant over retries */
     const char *output_directory;
     struct store_counts counts;
-    int64_t time_s; /* Date: header; seconds since 1970 */
+    int64_t time_s;           /* Date: header; seconds since 1970 */
+    unsigned timeout_seconds; /* of one try; 0: MAIL_TIMEOUT_SECONDS */
 };
 
-/* Whether `address` is one plain address (RFC 5321 Section 4.1.2): no control characters, no blanks, no second recipient.
- * libcurl 7.88 passes CR LF on to the server, so this is what keeps commands out. Fails with ERROR_FATAL; the text names
- * the setting. */
+#define MAIL_TIMEOUT_SECONDS 60
+
+/* What `aggregate` gives a mail: 2 + 4 + 8 seconds of patience. */
+#define MAIL_ATTEMPTS 4
+#define MAIL_BACKOFF_MS 2000
+
+/* Whether `address` is one plain address (RFC 5321 Section 4.1.2): no control characters, no blanks, no
+ * second recipient. libcurl 7.88 passes CR LF on to the server, so this is what keeps commands out. Fails
+ * with ERROR_FATAL; the text names the setting. */
 MUST_CHECK bool mail_check_address(const char *setting, const char *address, struct error *err);
 
-/* Check every mail setting that is given, before the work starts. Fails with ERROR_FATAL. */
+/* Check every mail setting that is given, before the work starts: addresses, URL (smtp:// or smtps://, no
+ * password in it), that the password file and the CA file can be read. Fails with ERROR_FATAL; the text names
+ * the setting. */
 MUST_CHECK bool mail_check_settings(const struct settings *settings, struct error *err);
 
-/* The whole message, headers and body, CRLF line ends. */
+/* Whether settings ask for a mail and say where to and by which server. */
+bool mail_is_wanted(const struct settings *settings);
+
+/* Set `password` to the first line of SmtpPasswordFile, without its line end; warns where others may read the
+ * file. Fails with ERROR_FATAL. The caller wipes it. */
+#define MAIL_PASSWORD_MAX 1024
+MUST_CHECK bool mail_read_password(const struct settings *settings, char password[MAIL_PASSWORD_MAX],
+                                   struct error *err);
+
+/* Append the whole message, headers and body: ASCII, CRLF line ends, no line over 76 characters in the body.
+ * Bytes of the folder's name that are no text are shown as \xNN. */
 void mail_compose(struct buffer *out, const struct settings *settings, const struct mail *mail);
 
-/* Send once. Fails with ERROR_RETRY (network, 4xx) or ERROR_INPUT (5xx: the server will not have it). */
+/* Send once. Fails with ERROR_RETRY (network, 4xx, an end of the connection that leaves open whether the mail
+ * was taken), ERROR_INPUT (5xx; a certificate that does not fit; no STARTTLS where it is required: another
+ * try would not help), or ERROR_FATAL (a mail setting is wrong). */
 MUST_CHECK bool mail_send_once(const struct settings *settings, const struct mail *mail, struct error *err);
 
-/* Send, with `attempts` tries and backoff between them. Fails as the last try. */
+/* Send, with at most `attempts` tries; before the second try wait backoff_ms, then twice as long each time.
+ * Only ERROR_RETRY is tried again. Fails as the last try. */
 MUST_CHECK bool mail_send(const struct settings *settings, const struct mail *mail, unsigned attempts,
-                          struct error *err);
+                          unsigned backoff_ms, struct error *err);
 
 #endif

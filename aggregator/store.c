@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -10,8 +11,9 @@
 #include "common/alloc.h"
 #include "schema_sql.h"
 
-#define FILE_VALUES                                                                                               \
-    "size, mtime, status, category, pictures, flags, shape, code, reason, transfer_syntax, modality, claim, "     \
+#define FILE_VALUES                                                                                    \
+    "size, mtime, status, category, pictures, flags, shape, code, reason, transfer_syntax, modality, " \
+    "claim, "                                                                                          \
     "frames, cells, failed_copy, path"
 
 static const char *const statement_sql[SQL_COUNT] = {
@@ -20,18 +22,19 @@ static const char *const statement_sql[SQL_COUNT] = {
     [SQL_SET_FACT] = "INSERT INTO fact VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = ?2",
     [SQL_GET_FACT] = "SELECT value FROM fact WHERE name = ?1",
     [SQL_FIND_FILE] = "SELECT settled, planned, failed_copy, frames FROM file WHERE path = ?1",
-    [SQL_INSERT_FILE] =
-        "INSERT INTO file(" FILE_VALUES ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15,"
-        " ?16)",
-    [SQL_UPDATE_FILE] =
-        "UPDATE file SET (" FILE_VALUES ", settled, planned)"
-        " = (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, NULL, NULL) WHERE path = ?16",
+    [SQL_INSERT_FILE] = "INSERT INTO file(" FILE_VALUES
+                        ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15,"
+                        " ?16)",
+    [SQL_UPDATE_FILE] = "UPDATE file SET (" FILE_VALUES ", settled, planned)"
+                        " = (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, NULL, "
+                        "NULL) WHERE path = ?16",
     [SQL_INSERT_COLUMN] = "INSERT INTO column_name VALUES (?1, ?2)",
     [SQL_FIND_SHAPE] = "SELECT id FROM shape WHERE digest = ?1",
     [SQL_INSERT_SHAPE] = "INSERT INTO shape(digest, columns) VALUES (?1, ?2)",
     [SQL_GET_SHAPE] = "SELECT columns FROM shape WHERE id = ?1",
-    [SQL_KNOWN_FILES] = "SELECT path, id, size, mtime, status, category, code, settled, planned, frames FROM file"
-                        " ORDER BY path",
+    [SQL_KNOWN_FILES] =
+        "SELECT path, id, size, mtime, status, category, code, settled, planned, frames FROM file"
+        " ORDER BY path",
     [SQL_ADD_GONE] = "INSERT INTO gone VALUES (?1)",
     [SQL_ADD_STALE] = "INSERT OR IGNORE INTO stale VALUES (?1)",
     [SQL_DROP_STALE] = "DELETE FROM stale WHERE path = ?1",
@@ -59,16 +62,19 @@ bool store_fail(struct store *store, struct error *err, const char *what)
     case SQLITE_IOERR:
         if (cause == ENOSPC || cause == EDQUOT || cause == EFBIG)
             return error_set(err, ERROR_FATAL, "cannot %s: disk full (%s)", what, strerror(cause));
-        return error_set(err, ERROR_FATAL, "cannot %s: the state database: %s (%s)", what, words, strerror(cause));
+        return error_set(err, ERROR_FATAL, "cannot %s: the state database: %s (%s)", what, words,
+                         strerror(cause));
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
-        return error_set(err, ERROR_FATAL, "cannot %s: the state database is in use by another process", what);
+        return error_set(err, ERROR_FATAL, "cannot %s: the state database is in use by another process",
+                         what);
     case SQLITE_NOTADB:
         return error_set(err, ERROR_FATAL, "cannot %s: the state database is no database", what);
     case SQLITE_CORRUPT:
         return error_set(err, ERROR_FATAL, "cannot %s: the state database is damaged (%s)", what, words);
     case SQLITE_READONLY:
-        return error_set(err, ERROR_FATAL, "cannot %s: the state database cannot be written (%s)", what, words);
+        return error_set(err, ERROR_FATAL, "cannot %s: the state database cannot be written (%s)", what,
+                         words);
     case SQLITE_CANTOPEN:
         return error_set(err, ERROR_FATAL, "cannot %s: the state database cannot be opened (%s)", what,
                          cause != 0 ? strerror(cause) : words);
@@ -114,8 +120,8 @@ bool store_exec(struct store *store, const char *sql, const char *what, struct e
 
 /* ---- opening ---- */
 
-/* SQLite makes files that all may read; ours holds patient data. Closing a descriptor of a file drops all of a
- * process's locks on it (POSIX), hence O_EXCL: an existing file is not touched. */
+/* SQLite makes files that all may read; ours holds patient data. Closing a descriptor of a file drops all of
+ * a process's locks on it (POSIX), hence O_EXCL: an existing file is not touched. */
 static void make_private(const char *path)
 {
     int descriptor = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
@@ -154,17 +160,18 @@ static bool check_identity(struct store *store, bool *is_new, struct error *err)
     if (application != STORE_APPLICATION_ID || version < 1)
         return error_set(err, ERROR_FATAL, "the state database belongs to another program");
     if (version > STORE_VERSION)
-        return error_set(err, ERROR_FATAL,
-                         "the state database was written by a newer niffler-png (schema %lld, this one knows %d)",
-                         (long long)version, STORE_VERSION);
+        return error_set(
+            err, ERROR_FATAL,
+            "the state database was written by a newer niffler-png (schema %lld, this one knows %d)",
+            (long long)version, STORE_VERSION);
     return true;
 }
 
 static bool create_schema(struct store *store, struct error *err)
 {
     char sql[128];
-    (void)snprintf(sql, sizeof sql, "PRAGMA application_id = %d; PRAGMA user_version = %d", STORE_APPLICATION_ID,
-                   STORE_VERSION);
+    (void)snprintf(sql, sizeof sql, "PRAGMA application_id = %d; PRAGMA user_version = %d",
+                   STORE_APPLICATION_ID, STORE_VERSION);
     return store_exec(store, SCHEMA_SQL, "create the store", err) &&
            store_exec(store, sql, "create the store", err);
 }
@@ -188,8 +195,7 @@ static bool set_up(struct store *store, struct error *err)
         return false;
     if (is_new && !create_schema(store, err))
         return false;
-    return store_exec(store,
-                      "COMMIT; CREATE TEMP TABLE gone(id INTEGER PRIMARY KEY)", "open the store", err);
+    return store_exec(store, "COMMIT; CREATE TEMP TABLE gone(id INTEGER PRIMARY KEY)", "open the store", err);
 }
 
 bool store_open(struct store **result, const char *path, struct error *err)

@@ -1,9 +1,10 @@
 /* store.h: the truth about a job, in SQLite: one database per output folder.
  *
- * What it holds, and why so: schema.sql. Rows hold values only; which columns a row has is its *shape*, shared by all files
- * that have the same ones, so that column order and frequency are found without reading the values.
- * WAL with exclusive locking: no shared-memory file, so network storage works, and a second process is refused.
- * A handle belongs to one thread at a time. Errors: ERROR_FATAL with SQLite's words; "disk full" says so. */
+ * What it holds, and why so: schema.sql. Rows hold values only; which columns a row has is its *shape*,
+ * shared by all files that have the same ones, so that column order and frequency are found without reading
+ * the values. WAL with exclusive locking: no shared-memory file, so network storage works, and a second
+ * process is refused. A handle belongs to one thread at a time. Errors: ERROR_FATAL with SQLite's words;
+ * "disk full" says so. */
 #ifndef NIFFLER_AGGREGATOR_STORE_H
 #define NIFFLER_AGGREGATOR_STORE_H
 
@@ -14,36 +15,38 @@
 
 struct store;
 
-/* Open or create the database. Fails with ERROR_FATAL: not ours, a newer schema, damaged, or in use by another process (says
- * so). */
+/* Open or create the database. Fails with ERROR_FATAL: not ours, a newer schema, damaged, or in use by
+ * another process (says so). */
 MUST_CHECK bool store_open(struct store **store, const char *path, struct error *err);
 MUST_CHECK bool store_close(struct store *store, struct error *err); /* accepts NULL; commits nothing */
 
-/* After a write has failed, what is committed can still be read; every further write fails with ERROR_FATAL. */
+/* After a write has failed, what is committed can still be read; every further write fails with ERROR_FATAL.
+ */
 
-/* Small named facts ("fingerprint", "state", "mail"). store_get() returns new text or NULL when there is none.
- * store_set() joins a transaction that is open, else it commits by itself. */
+/* Small named facts ("fingerprint", "state", "mail"). store_get() returns new text or NULL when there is
+ * none. store_set() joins a transaction that is open, else it commits by itself. */
 MUST_CHECK bool store_set(struct store *store, const char *name, const char *value, struct error *err);
 MUST_CHECK bool store_get(struct store *store, const char *name, char **value, struct error *err);
 
-/* Forget all files (the settings changed). Their pictures stay on disk, until the same names are written again. */
+/* Forget all files (the settings changed). Their pictures stay on disk, until the same names are written
+ * again. */
 MUST_CHECK bool store_forget_all(struct store *store, struct error *err);
 
 /* ---- reconciling with a scan: what is there, against what is known -------------------------------
  *
- * The scan's files are given in byte order of their paths. A known file counts as done when its size and time are the
- * same, it did not fail by an input error (which may have passed), and all its PNGs are there with their length.
- * Files that the scan does not name are forgotten by store_reconcile_end(), which commits; before it nothing is, so a
- * scan that fails half-way changes nothing once the store is closed. */
+ * The scan's files are given in byte order of their paths. A known file counts as done when its size and time
+ * are the same, it did not fail by an input error (which may have passed), and all its PNGs are there with
+ * their length. Files that the scan does not name are forgotten by store_reconcile_end(), which commits;
+ * before it nothing is, so a scan that fails half-way changes nothing once the store is closed. */
 MUST_CHECK bool store_reconcile_begin(struct store *store, int output_dir, struct error *err);
-MUST_CHECK bool store_reconcile_file(struct store *store, const char *path, uint64_t size_bytes, int64_t mtime_ns,
-                                     bool *is_done, struct error *err);
+MUST_CHECK bool store_reconcile_file(struct store *store, const char *path, uint64_t size_bytes,
+                                     int64_t mtime_ns, bool *is_done, struct error *err);
 MUST_CHECK bool store_reconcile_end(struct store *store, uint64_t *forgotten, struct error *err);
 
 /* ---- records ------------------------------------------------------------------------------------- */
 
-/* Put a record in place of what was known of its path. Begins a transaction if none is open. Doing the same again changes
- * nothing. */
+/* Put a record in place of what was known of its path. Begins a transaction if none is open. Doing the same
+ * again changes nothing. */
 MUST_CHECK bool store_add_record(struct store *store, const struct record *rec, struct error *err);
 MUST_CHECK bool store_commit(struct store *store, struct error *err);
 
@@ -52,14 +55,14 @@ MUST_CHECK bool store_sync(struct store *store, struct error *err);
 
 /* ---- what lies on disk, when all records are in ----------------------------------------------------- */
 
-/* Delete pictures and failed-dicom copies of files that are gone, or that a changed file has no more; then folders
- * that became empty. store_forget_all() leaves none to delete. Fails with ERROR_FATAL. */
+/* Delete pictures and failed-dicom copies of files that are gone, or that a changed file has no more; then
+ * folders that became empty. store_forget_all() leaves none to delete. Fails with ERROR_FATAL. */
 MUST_CHECK bool store_sweep(struct store *store, int output_dir, struct error *err);
 
-/* Compatibility: two files may want one picture name. A worker writes each as "<name>~<8 hex digits>.png"; here, in
- * path order, the first that wants "<name>.png" gets it, the k-th gets "<name>_<k>.png". Files that came or went since
- * the last time are taken into account, and pictures renamed; the result depends on the rows alone. May be killed at
- * any moment and called again. Sweeps, too. Fails with ERROR_FATAL. */
+/* Compatibility: two files may want one picture name. A worker writes each as "<name>~<8 hex digits>.png";
+ * here, in path order, the first that wants "<name>.png" gets it, the k-th gets "<name>_<k>.png". Files that
+ * came or went since the last time are taken into account, and pictures renamed; the result depends on the
+ * rows alone. May be killed at any moment and called again. Sweeps, too. Fails with ERROR_FATAL. */
 MUST_CHECK bool store_settle_names(struct store *store, int output_dir, struct error *err);
 
 struct store_counts {
@@ -81,9 +84,10 @@ struct store_column {
     uint64_t populated; /* rows in which it is not empty */
 };
 
-/* The columns in order of first appearance by path; `file`, `has_pix_array`, `category` among them. Returns new array. */
-MUST_CHECK bool store_columns(struct store *store, struct store_column **columns, size_t *count, uint64_t *rows,
-                              struct error *err);
+/* The columns in order of first appearance by path; `file`, `has_pix_array`, `category` among them. Returns
+ * new array. */
+MUST_CHECK bool store_columns(struct store *store, struct store_column **columns, size_t *count,
+                              uint64_t *rows, struct error *err);
 void store_columns_free(struct store_column *columns, size_t count);
 
 /* One file as it comes back. Everything borrowed until the next call. */
@@ -103,7 +107,8 @@ struct store_row {
 };
 typedef bool store_row_fn(void *context, const struct store_row *row, struct error *err);
 
-/* Call `each` for every file in byte order of the paths, ignored ones left out. Stops when it returns false. */
+/* Call `each` for every file in byte order of the paths, ignored ones left out. Stops when it returns false.
+ */
 MUST_CHECK bool store_each(struct store *store, store_row_fn *each, void *context, struct error *err);
 
 #endif

@@ -1,5 +1,5 @@
-/* One record to one row. This runs once for each file while decoders wait for nothing else, so it makes one pass
- * over the cells, allocates nothing once warm, and asks the database as little as it can. */
+/* One record to one row. This runs once for each file while decoders wait for nothing else, so it makes one
+ * pass over the cells, allocates nothing once warm, and asks the database as little as it can. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -61,8 +61,9 @@ static uint64_t count_pictures(const struct record *rec)
     return count;
 }
 
-/* Under compatibility a worker calls the picture "<name>~<8 hex digits>.png"; then "<name>.png" is what the file
- * would like (store_settle_names). Returns the length of "<name>", 0 where the picture is not named so. */
+/* Under compatibility a worker calls the picture "<name>~<8 hex digits>.png"; then "<name>.png" is what the
+ * file would like (store_settle_names). Returns the length of "<name>", 0 where the picture is not named so.
+ */
 static size_t claimed_length(const char *png)
 {
     static const char hex[] = "0123456789abcdef";
@@ -86,8 +87,8 @@ static void pick(struct store *store, size_t position, uint32_t column, size_t c
     store->picked[position] = (struct picked_cell){column, cell};
 }
 
-/* Choose the cells to keep: of two that name one column, the first's place and the last's value. The three columns
- * behind the cells are the row's own; a cell of such a name is dropped. */
+/* Choose the cells to keep: of two that name one column, the first's place and the last's value. The three
+ * columns behind the cells are the row's own; a cell of such a name is dropped. */
 static bool pick_cells(struct store *store, const struct record *rec, size_t *count, struct error *err)
 {
     *count = 0;
@@ -155,12 +156,14 @@ bool store_change_stale(struct store *store, enum statement which, const struct 
     while (store_frames_next(outputs->frames, outputs->frames_length, &at, &frame))
         if (!change_one(store, which, outputs->frames + frame.png, err))
             return false;
-    return change_one(store, which, outputs->settled, err) && change_one(store, which, outputs->planned, err) &&
+    return change_one(store, which, outputs->settled, err) &&
+           change_one(store, which, outputs->planned, err) &&
            change_one(store, which, outputs->failed_copy, err);
 }
 
 /* All that the old row has, less what the new one has. */
-static bool replace_outputs(struct store *store, sqlite3_stmt *old, const struct record *rec, struct error *err)
+static bool replace_outputs(struct store *store, sqlite3_stmt *old, const struct record *rec,
+                            struct error *err)
 {
     struct row_outputs before = {
         .settled = (const char *)sqlite3_column_text(old, 0),

@@ -93,14 +93,16 @@ struct store {
     uint64_t gone;
 };
 
-/* Turn SQLite's last answer into ERROR_FATAL: "cannot <what>: …". Writes are refused from then on. Returns false. */
+/* Turn SQLite's last answer into ERROR_FATAL: "cannot <what>: …". Writes are refused from then on. Returns
+ * false. */
 bool store_fail(struct store *store, struct error *err, const char *what);
 
 /* The statement, reset and ready to bind; NULL and an error otherwise. Borrowed. */
 sqlite3_stmt *store_statement(struct store *store, enum statement which, struct error *err);
 
 /* Prepare a statement of one's own; the caller finalizes. */
-MUST_CHECK bool store_prepare(struct store *store, const char *sql, sqlite3_stmt **statement, struct error *err);
+MUST_CHECK bool store_prepare(struct store *store, const char *sql, sqlite3_stmt **statement,
+                              struct error *err);
 
 /* Run a statement that answers no rows, and reset it. `what` as in store_fail(). */
 MUST_CHECK bool store_run(struct store *store, sqlite3_stmt *statement, const char *what, struct error *err);
@@ -135,8 +137,8 @@ struct row_outputs {
 };
 
 /* SQL_ADD_STALE or SQL_DROP_STALE for each of them. */
-MUST_CHECK bool store_change_stale(struct store *store, enum statement which, const struct row_outputs *outputs,
-                                   struct error *err);
+MUST_CHECK bool store_change_stale(struct store *store, enum statement which,
+                                   const struct row_outputs *outputs, struct error *err);
 
 /* Varints. */
 static inline void varint_append(struct buffer *out, uint64_t value)
@@ -149,7 +151,8 @@ static inline void varint_append(struct buffer *out, uint64_t value)
 }
 
 /* Returns the byte behind, or NULL where the bytes end too early. */
-static inline const unsigned char *varint_read(const unsigned char *at, const unsigned char *end, uint64_t *value)
+static inline const unsigned char *varint_read(const unsigned char *at, const unsigned char *end,
+                                               uint64_t *value)
 {
     uint64_t sum = 0;
     for (unsigned shift = 0; at < end && shift < 64; shift += 7) {

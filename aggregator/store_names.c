@@ -1,8 +1,9 @@
 /* Which file gets which picture name under compatibility, and removing outputs that no file has.
  *
- * Two files may want one name; who comes first by path gets it. Who that is can change when files are added or go
- * away, and the process may die between any two system calls. So a name passes through the row before it changes on
- * disk, and on disk a picture only moves between its own name, which no other file can have, and settled names:
+ * Two files may want one name; who comes first by path gets it. Who that is can change when files are added
+ * or go away, and the process may die between any two system calls. So a name passes through the row before
+ * it changes on disk, and on disk a picture only moves between its own name, which no other file can have,
+ * and settled names:
  *
  *     recover    where a kill came between, look which of the two names is there, and say so in the row
  *     plan       planned = the name it shall have, for each row whose name is another
@@ -10,9 +11,9 @@
  *     sweep      delete what is left under names that no row has (a changed or removed file's old picture)
  *     move in    own -> planned
  *
- * Between any two steps the rows are committed and synced, so each step finds a state that only its predecessors and
- * itself can have made: while moving out nothing moves in, so a picture under a settled name is that row's; once
- * swept, a picture under a planned name has moved in. */
+ * Between any two steps the rows are committed and synced, so each step finds a state that only its
+ * predecessors and itself can have made: while moving out nothing moves in, so a picture under a settled name
+ * is that row's; once swept, a picture under a planned name has moved in. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -39,7 +40,8 @@ static bool is_there(int dir, const char *png)
     return fstatat(dir, png, &status, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-static bool set_names(struct store *store, int64_t id, const char *settled, const char *planned, struct error *err)
+static bool set_names(struct store *store, int64_t id, const char *settled, const char *planned,
+                      struct error *err)
 {
     sqlite3_stmt *statement = store_statement(store, SQL_SET_NAMES, err);
     if (statement == NULL)
@@ -50,8 +52,8 @@ static bool set_names(struct store *store, int64_t id, const char *settled, cons
     return store_run(store, statement, "write the store", err);
 }
 
-/* Names come from the database, so look before touching the disk. Returns the length of the folder's name that the
- * path begins with, 0 where it is none of the output folders' files. */
+/* Names come from the database, so look before touching the disk. Returns the length of the folder's name
+ * that the path begins with, 0 where it is none of the output folders' files. */
 static size_t output_folder(const char *path)
 {
     size_t length = strncmp(path, IMAGES_FOLDER, strlen(IMAGES_FOLDER)) == 0   ? strlen(IMAGES_FOLDER)
@@ -87,26 +89,30 @@ static bool move_out(struct store *store, int dir, const struct move *move, stru
 {
     if (move->settled == NULL)
         return true;
-    return move_file(dir, move->settled, move->own, err) && set_names(store, move->id, NULL, move->planned, err);
+    return move_file(dir, move->settled, move->own, err) &&
+           set_names(store, move->id, NULL, move->planned, err);
 }
 
 static bool move_in(struct store *store, int dir, const struct move *move, struct error *err)
 {
-    return move_file(dir, move->own, move->planned, err) && set_names(store, move->id, move->planned, NULL, err);
+    return move_file(dir, move->own, move->planned, err) &&
+           set_names(store, move->id, move->planned, NULL, err);
 }
 
-/* `step` for every row with a plan, then commit and sync. The list is made first: a cursor that looked for plans while
- * the steps change them could miss some. */
+/* `step` for every row with a plan, then commit and sync. The list is made first: a cursor that looked for
+ * plans while the steps change them could miss some. */
 static bool each_move(struct store *store, int dir, move_fn *step, struct error *err)
 {
     sqlite3_stmt *rows = NULL;
     int code;
     bool ok = false;
     if (!store_begin(store, err) ||
-        !store_exec(store, "DELETE FROM moving; INSERT INTO moving SELECT id FROM file WHERE planned IS NOT NULL",
+        !store_exec(store,
+                    "DELETE FROM moving; INSERT INTO moving SELECT id FROM file WHERE planned IS NOT NULL",
                     "write the store", err) ||
-        !store_prepare(store, "SELECT id, frames, settled, planned FROM moving JOIN file USING (id) ORDER BY id", &rows,
-                       err))
+        !store_prepare(store,
+                       "SELECT id, frames, settled, planned FROM moving JOIN file USING (id) ORDER BY id",
+                       &rows, err))
         goto out;
     while ((code = sqlite3_step(rows)) == SQLITE_ROW) {
         struct record_frame frame;
@@ -157,8 +163,9 @@ static bool plan_names(struct store *store, struct error *err)
     bool ok = false;
 
     if (!store_begin(store, err) || !store_exec(store, "DELETE FROM plan", "write the store", err) ||
-        !store_prepare(store, "SELECT id, claim, settled FROM file WHERE claim IS NOT NULL ORDER BY claim, path", &rows,
-                       err) ||
+        !store_prepare(store,
+                       "SELECT id, claim, settled FROM file WHERE claim IS NOT NULL ORDER BY claim, path",
+                       &rows, err) ||
         !store_prepare(store, "INSERT INTO plan VALUES (?1, ?2)", &insert, err))
         goto out;
     while ((code = sqlite3_step(rows)) == SQLITE_ROW) {
@@ -187,8 +194,10 @@ out:
     buffer_clear(&claim);
     buffer_clear(&wanted);
     return ok &&
-           store_exec(store, "UPDATE file SET planned = plan.name FROM plan WHERE file.id = plan.id; DELETE FROM plan",
-                      "write the store", err) &&
+           store_exec(
+               store,
+               "UPDATE file SET planned = plan.name FROM plan WHERE file.id = plan.id; DELETE FROM plan",
+               "write the store", err) &&
            store_sync(store, err);
 }
 
@@ -200,9 +209,9 @@ static bool spare_used(struct store *store, struct error *err)
     sqlite3_stmt *rows = NULL;
     int code;
     bool ok = false;
-    if (!store_prepare(store,
-                       "SELECT settled, failed_copy, frames FROM file WHERE pictures > 0 OR failed_copy <> ''", &rows,
-                       err))
+    if (!store_prepare(
+            store, "SELECT settled, failed_copy, frames FROM file WHERE pictures > 0 OR failed_copy <> ''",
+            &rows, err))
         goto out;
     while ((code = sqlite3_step(rows)) == SQLITE_ROW) {
         struct row_outputs outputs = {

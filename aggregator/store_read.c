@@ -12,7 +12,8 @@ bool store_counts(struct store *store, struct store_counts *counts, struct error
     int code;
     bool ok = false;
     *counts = (struct store_counts){0};
-    if (!store_prepare(store, "SELECT status, category, count(*), sum(pictures) FROM file GROUP BY status, category",
+    if (!store_prepare(store,
+                       "SELECT status, category, count(*), sum(pictures) FROM file GROUP BY status, category",
                        &rows, err))
         goto out;
     while ((code = sqlite3_step(rows)) == SQLITE_ROW) {
@@ -62,8 +63,8 @@ static struct store_column *gather(struct gathering *all, const struct column_ta
     return &all->columns[all->place[id] - 1];
 }
 
-static bool gather_shape(struct gathering *all, const struct column_table *table, const void *bytes, size_t length,
-                         uint64_t files)
+static bool gather_shape(struct gathering *all, const struct column_table *table, const void *bytes,
+                         size_t length, uint64_t files)
 {
     const unsigned char *at = bytes, *end = at + length;
     uint64_t value;
@@ -77,8 +78,8 @@ static bool gather_shape(struct gathering *all, const struct column_table *table
     return true;
 }
 
-/* Within one shape the columns have one order, and only a shape's first file can bring a column that is new. So the
- * shapes, by the first path each, give the order of the table. */
+/* Within one shape the columns have one order, and only a shape's first file can bring a column that is new.
+ * So the shapes, by the first path each, give the order of the table. */
 bool store_columns(struct store *store, struct store_column **columns, size_t *count, uint64_t *rows,
                    struct error *err)
 {
@@ -91,10 +92,11 @@ bool store_columns(struct store *store, struct store_column **columns, size_t *c
     *count = 0;
     *rows = 0;
     all.place = xcalloc(store->columns.count, sizeof *all.place);
-    if (!store_prepare(store,
-                       "SELECT files, columns FROM (SELECT shape, count(*) AS files, min(path) AS first FROM file"
-                       " WHERE status <> 2 GROUP BY shape) JOIN shape ON shape.id = shape ORDER BY first",
-                       &shapes, err))
+    if (!store_prepare(
+            store,
+            "SELECT files, columns FROM (SELECT shape, count(*) AS files, min(path) AS first FROM file"
+            " WHERE status <> 2 GROUP BY shape) JOIN shape ON shape.id = shape ORDER BY first",
+            &shapes, err))
         goto out;
     while ((code = sqlite3_step(shapes)) == SQLITE_ROW) {
         uint64_t files = (uint64_t)sqlite3_column_int64(shapes, 0);
@@ -287,10 +289,11 @@ bool store_each(struct store *store, store_row_fn *each, void *context, struct e
     sqlite3_stmt *rows = NULL;
     int code;
     bool ok = false;
-    if (!store_prepare(store,
-                       "SELECT path, status, category, flags, shape, code, reason, transfer_syntax, modality, settled,"
-                       " frames, cells FROM file WHERE status <> 2 ORDER BY path",
-                       &rows, err))
+    if (!store_prepare(
+            store,
+            "SELECT path, status, category, flags, shape, code, reason, transfer_syntax, modality, settled,"
+            " frames, cells FROM file WHERE status <> 2 ORDER BY path",
+            &rows, err))
         goto out;
     while ((code = sqlite3_step(rows)) == SQLITE_ROW) {
         struct store_row row;

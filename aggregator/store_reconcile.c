@@ -1,4 +1,5 @@
-/* Known files against a scan, as a merge of two sorted lists: where they agree no query is made for a file. */
+/* Known files against a scan, as a merge of two sorted lists: where they agree no query is made for a file.
+ */
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -31,8 +32,8 @@ bool store_reconcile_begin(struct store *store, int output_dir, struct error *er
     return store->known != NULL && next_known(store, err);
 }
 
-/* The known file is not in the scan. It is only noted here: deleting below a cursor is not well defined, and a scan
- * that fails half-way must forget nothing. */
+/* The known file is not in the scan. It is only noted here: deleting below a cursor is not well defined, and
+ * a scan that fails half-way must forget nothing. */
 static bool forget_known(struct store *store, struct error *err)
 {
     sqlite3_stmt *statement = store_statement(store, SQL_ADD_GONE, err);
@@ -58,8 +59,8 @@ static bool picture_is_there(int dir, const char *png, uint64_t bytes)
            (uint64_t)status.st_size == bytes;
 }
 
-/* A settled picture lies under that name, or, where a kill came between, still or again under its own or under the
- * planned one (store_names.c, which sorts that out before the job is completed). */
+/* A settled picture lies under that name, or, where a kill came between, still or again under its own or
+ * under the planned one (store_names.c, which sorts that out before the job is completed). */
 static bool pictures_are_there(struct store *store)
 {
     const char *frames = sqlite3_column_blob(store->known, K_FRAMES);
@@ -83,8 +84,8 @@ static bool pictures_are_there(struct store *store)
     return true;
 }
 
-/* Failures whose cause may have passed: reading the file, writing the picture. The rest lies in the file's bytes,
- * which are the same. */
+/* Failures whose cause may have passed: reading the file, writing the picture. The rest lies in the file's
+ * bytes, which are the same. */
 static bool may_pass(const char *code)
 {
     static const char *const passing[] = {CODE_INPUT_MISSING, CODE_INPUT_DENIED, CODE_INPUT_IO,
@@ -95,8 +96,8 @@ static bool may_pass(const char *code)
     return false;
 }
 
-bool store_reconcile_file(struct store *store, const char *path, uint64_t size_bytes, int64_t mtime_ns, bool *is_done,
-                          struct error *err)
+bool store_reconcile_file(struct store *store, const char *path, uint64_t size_bytes, int64_t mtime_ns,
+                          bool *is_done, struct error *err)
 {
     size_t length = strlen(path);
     int order = 1;
@@ -110,7 +111,8 @@ bool store_reconcile_file(struct store *store, const char *path, uint64_t size_b
         return true;
     *is_done = (uint64_t)sqlite3_column_int64(store->known, K_SIZE) == size_bytes &&
                sqlite3_column_int64(store->known, K_MTIME) == mtime_ns &&
-               !may_pass((const char *)sqlite3_column_text(store->known, K_CODE)) && pictures_are_there(store);
+               !may_pass((const char *)sqlite3_column_text(store->known, K_CODE)) &&
+               pictures_are_there(store);
     return next_known(store, err);
 }
 
@@ -120,8 +122,7 @@ static bool outputs_of_gone(struct store *store, struct error *err)
     sqlite3_stmt *statement = NULL;
     int code;
     bool ok = false;
-    if (!store_prepare(store,
-                       "SELECT settled, planned, failed_copy, frames FROM gone JOIN file USING (id)",
+    if (!store_prepare(store, "SELECT settled, planned, failed_copy, frames FROM gone JOIN file USING (id)",
                        &statement, err))
         goto out;
     while ((code = sqlite3_step(statement)) == SQLITE_ROW) {

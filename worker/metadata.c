@@ -84,11 +84,9 @@ static bool is_vr(const struct wire_element *element, const char *vr)
 }
 
 /* Whether an element with a keyword becomes a column. */
-static bool is_column(uint32_t tag)
+static bool is_column(const struct wire_element *element)
 {
-    uint32_t group = tag >> 16;
-    bool is_pixels = tag == 0x7fe00008 || tag == 0x7fe00009 || tag == 0x7fe00010;
-    return group != 0x0002 && group != 0xfffe && !is_pixels;
+    return element->tag >> 16 != 0xfffe && (element->flags & WIRE_VALUE_NOT_READ) == 0;
 }
 
 /* A public attribute sent as UN has the VR that the dictionary knows (PS3.5 6.2.2 note 3); pydicom does the
@@ -116,7 +114,7 @@ static void add_node(struct metadata *md, const struct wire_element *element)
     if (element->kind == WIRE_ITEM || is_private(element->tag))
         return;
     const struct dictionary_entry *entry = dictionary_find(element->tag);
-    if (entry == NULL || !is_column(element->tag))
+    if (entry == NULL || !is_column(element))
         return;
     node->rank = entry->rank;
     if (element->kind == WIRE_VALUE)

@@ -290,15 +290,17 @@ static void append_python_numbers(struct buffer *out, const struct wire_element 
     size_t count = element->length / facts->width;
     size_t start = out->length;
 
+    /* Where pydicom had to choose the VR, it unpacks the values itself, to a tuple. */
+    bool is_tuple = (element->flags & WIRE_VALUE_CHOSEN_VR) != 0;
     if (count > 1)
-        buffer_append_char(out, '[');
+        buffer_append_char(out, is_tuple ? '(' : '[');
     for (size_t i = 0; i < count; i++) {
         if (i > 0)
             buffer_append_text(out, ", ");
         append_number(out, element, facts, i, VALUE_FORMAT_NIFFLER);
     }
     if (count > 1)
-        buffer_append_char(out, ']');
+        buffer_append_char(out, is_tuple ? ')' : ']');
     else if (form == FORM_STR && out->length - start == 3 && memcmp(out->data + start, "nan", 3) == 0)
         buffer_truncate(out, start);
 }

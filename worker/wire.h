@@ -61,6 +61,7 @@ enum wire_element_kind {
 #define WIRE_VALUE_MARKED 1u   /* text held bytes that its character set does not know: U+FFFD stands there */
 #define WIRE_VALUE_CUT 2u      /* `length` < `full_length`: the rest was left out                           */
 #define WIRE_VALUE_NOT_READ 4u /* pixel data and other bulk: `length` is 0, `full_length` says how much */
+#define WIRE_VALUE_CHOSEN_VR 16u /* implicit VR, where the dictionary allows several ("US or SS") */
 #define WIRE_VALUE_UNDEFINED \
     8u /* had undefined length (encapsulated pixel data, UN sequences)              */
 

@@ -27,6 +27,7 @@ enum codec_family {
     CODEC_DEFLATE,     /* "Deflated Image Frame Compression": containers, deflated (RFC 1951) */
     CODEC_RLE,         /* codec_rle()      */
     CODEC_DCMTK,       /* codec_dcmtk()    */
+    CODEC_JPEGLS,      /* codec_jpegls()   */
     CODEC_JPEG2000,    /* codec_jpeg2000() */
     CODEC_NOT_DECODED, /* known, and nothing here decodes it */
     CODEC_NOT_KNOWN,
@@ -87,10 +88,14 @@ MUST_CHECK bool codec_rle(const uint8_t *stream, size_t length, const struct cod
                           struct codec_samples *out, struct error *err);
 
 /* Every JPEG that DCMTK decodes: baseline, extended (8 and 12 bit), spectral, progressive, lossless of every
- * predictor (ITU-T T.81); and JPEG-LS (ITU-T T.87). The stream itself says which it is. `transfer_syntax` is
- * for the error text. codec_dcmtk.cc: the only C++ */
+ * predictor (ITU-T T.81). A JPEG-LS stream is handed on. `transfer_syntax` is for the error text.
+ * codec_dcmtk.cc: the only C++ */
 MUST_CHECK bool codec_dcmtk(const uint8_t *stream, size_t length, const char *transfer_syntax,
                             const struct codec_frame *frame, struct codec_samples *out, struct error *err);
+
+/* JPEG-LS by CharLS (ITU-T T.87), lossless and near-lossless, 2 to 16 bits. codec_jpegls.c */
+MUST_CHECK bool codec_jpegls(const uint8_t *stream, size_t length, const struct codec_frame *frame,
+                             struct codec_samples *out, struct error *err);
 
 /* JPEG 2000 Part 1 and HTJ2K by OpenJPEG (ISO/IEC 15444-1, -15), as raw codestream or in a JP2 file.
  * codec_jpeg2000.c */

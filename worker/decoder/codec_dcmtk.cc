@@ -1,24 +1,15 @@
 #include "dcmtk/config/osconfig.h"
 
-#include "dcmtk/dcmdata/dcdatset.h"
-#include "dcmtk/dcmdata/dcdeftag.h"
-#include "dcmtk/dcmdata/dcpixel.h"
-#include "dcmtk/dcmdata/dcpixseq.h"
-#include "dcmtk/dcmdata/dcpxitem.h"
 #include "dcmtk/dcmjpeg/djcparam.h"
 #include "dcmtk/dcmjpeg/djdijg12.h"
 #include "dcmtk/dcmjpeg/djdijg16.h"
 #include "dcmtk/dcmjpeg/djdijg8.h"
 #include "dcmtk/dcmjpeg/djutils.h"
-#include "dcmtk/dcmjpls/djdecode.h"
 #include "dcmtk/oflog/oflog.h"
 
-#include <cstring>
 #include <exception>
 #include <limits>
-#include <memory>
 #include <new>
-#include <vector>
 
 #include "worker/decoder/codec.h"
 #include "worker/decoder/jpeg_header.h"
@@ -118,54 +109,6 @@ bool decode_jpeg(const uint8_t *stream, size_t length, const struct jpeg_header 
     return decode_with<Counting<DJDecompressIJG16Bit>>(stream, length, header, syntax, out, err);
 }
 
-/* CharLS is inside DCMTK and has no door of its own: a data set of one frame is made, which agrees with the
- * stream. */
-bool decode_jpeg_ls(const uint8_t *stream, size_t length, const struct jpeg_header &header,
-                    const char *syntax, struct codec_samples *out, struct error *err)
-{
-    /* An item has an even length. */
-    std::vector<Uint8> even(stream, stream + length);
-    if (even.size() % 2 != 0)
-        even.push_back(0);
-
-    std::unique_ptr<DcmPixelSequence> sequence(new DcmPixelSequence(DCM_PixelSequenceTag));
-    OFCondition result = sequence->insert(new DcmPixelItem(DCM_PixelItemTag));
-    if (result.good()) {
-        std::unique_ptr<DcmPixelItem> item(new DcmPixelItem(DCM_PixelItemTag));
-        result = item->putUint8Array(even.data(), static_cast<unsigned long>(even.size()));
-        if (result.good())
-            result = sequence->insert(item.release());
-    }
-    DcmDataset dataset;
-    const auto put = [&](const DcmTag &tag, uint32_t value) {
-        if (result.good())
-            result = dataset.putAndInsertUint16(tag, static_cast<Uint16>(value));
-    };
-    put(DCM_SamplesPerPixel, header.components);
-    put(DCM_Rows, header.rows);
-    put(DCM_Columns, header.columns);
-    put(DCM_BitsAllocated, out->bytes * 8);
-    put(DCM_BitsStored, header.precision);
-    put(DCM_HighBit, header.precision - 1);
-    put(DCM_PixelRepresentation, 0);
-    put(DCM_PlanarConfiguration, 0);
-    if (result.good())
-        result = dataset.putAndInsertString(DCM_PhotometricInterpretation,
-                                            header.components == 3 ? "RGB" : "MONOCHROME2");
-    if (result.bad())
-        return refused(result, syntax, err);
-
-    DcmPixelData pixels(DCM_PixelData);
-    pixels.putOriginalRepresentation(EXS_JPEGLSLossy, NULL, sequence.release());
-    Uint32 fragment = 0;
-    OFString colour_model;
-    const size_t size = codec_samples_count(out) * out->bytes;
-    /* DCMTK wants room for an even number of bytes; the samples' buffer has it (see make_room()). */
-    result = pixels.getUncompressedFrame(&dataset, 0, fragment, out->data,
-                                         static_cast<Uint32>(size + size % 2), colour_model);
-    return result.good() ? true : refused(result, syntax, err);
-}
-
 bool check_shape(const struct jpeg_header &header, const struct codec_frame *frame, struct error *err)
 {
     if (header.rows != frame->rows || header.columns != frame->columns || header.components != frame->samples)
@@ -184,10 +127,8 @@ bool make_room(const struct jpeg_header &header, size_t length, struct codec_sam
     const uint64_t most = std::numeric_limits<int32_t>::max() - 1;
     if (size > most || length > most)
         return error_input(err, CATEGORY_DECODER, CODE_LIMIT_MEMORY, "a JPEG frame of more than 2 GiB");
-    /* One row more than needed, for the even end. */
-    if (!codec_samples_reserve(out, header.rows + 1, header.columns, header.components, bytes, err))
+    if (!codec_samples_reserve(out, header.rows, header.columns, header.components, bytes, err))
         return false;
-    out->rows = header.rows;
     out->precision = header.precision;
     const int is_ycbcr = jpeg_header_is_ycbcr(&header);
     out->colour = is_ycbcr < 0    ? codec_samples::CODEC_COLOUR_AS_HEADER
@@ -203,7 +144,6 @@ extern "C" void codec_init(void)
     struct error ignored;
     (void)guard(&ignored, [] {
         OFLog::configure(OFLogger::OFF_LOG_LEVEL);
-        DJLSDecoderRegistration::registerCodecs(EJLSUC_never, EJLSPC_restore, OFTrue, OFFalse);
         return true;
     });
 }
@@ -213,10 +153,12 @@ extern "C" bool codec_dcmtk(const uint8_t *stream, size_t length, const char *tr
 {
     return guard(err, [&] {
         struct jpeg_header header;
-        if (!jpeg_header_read(stream, length, &header, err) || !check_shape(header, frame, err) ||
-            !make_room(header, length, out, err))
+        if (!jpeg_header_read(stream, length, &header, err))
             return false;
-        return header.is_ls ? decode_jpeg_ls(stream, length, header, transfer_syntax, out, err)
-                            : decode_jpeg(stream, length, header, transfer_syntax, out, err);
+        /* What the stream is counts, not what the transfer syntax calls it. */
+        if (header.is_ls)
+            return codec_jpegls(stream, length, frame, out, err);
+        return check_shape(header, frame, err) && make_room(header, length, out, err) &&
+               decode_jpeg(stream, length, header, transfer_syntax, out, err);
     });
 }

@@ -158,6 +158,8 @@ static bool inspect(struct decoder *dec, struct wire_inspected *out, struct erro
         out->object = WIRE_NO_IMAGE;
         return true;
     }
+    if (dec->options.compatibility_niffler && out->transfer_syntax[0] == '\0')
+        return error_input(err, CATEGORY_NOT_USABLE, CODE_MISSING_ATTRIBUTE, "TransferSyntaxUID is missing");
     if (!image_inspect(dec->image, dec->dcm, &dec->options, err))
         return false;
     out->frame_count = image_facts(dec->image)->frame_count;

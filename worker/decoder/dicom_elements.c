@@ -71,7 +71,7 @@ static bool is_plain_ascii(const uint8_t *bytes, size_t length)
 }
 
 static void append_value(struct dicom *dcm, const struct dicom_element *element, const uint8_t *bytes,
-                         size_t length, struct buffer *out)
+                         size_t length, const struct options *options, struct buffer *out)
 {
     struct wire_element wire = {.kind = WIRE_VALUE, .flags = element->flags, .tag = element->tag};
     struct buffer *scratch = &dcm->text;
@@ -80,7 +80,9 @@ static void append_value(struct dicom *dcm, const struct dicom_element *element,
     wire.full_length = element->promised;
     wire.bytes = bytes;
     buffer_truncate(scratch, 0);
-    size_t unit = dcm->syntax.big_endian ? unit_of(element->vr) : 1;
+    /* pydicom gives the bytes of these as they stand in the file. */
+    bool as_is = options->compatibility_niffler && is_binary(element->vr);
+    size_t unit = dcm->syntax.big_endian && !as_is ? unit_of(element->vr) : 1;
     bool is_text = is_charset_text(element->vr) || is_plain_text(element->vr);
     if (is_text && !is_plain_ascii(bytes, length)) {
         if (is_plain_text(element->vr))
@@ -113,7 +115,8 @@ void dicom_append_elements(struct dicom *dcm, const struct options *options, str
         if ((element->tag & 0xffff) == 0 && (element->tag >> 16) != 0)
             continue; /* group length */
         if (element->kind != WIRE_VALUE) {
-            struct wire_element wire = {.kind = element->kind, .tag = element->tag, .depth = element->depth};
+            struct wire_element wire = {.kind = element->kind, .flags = element->flags, .tag = element->tag};
+            wire.depth = element->depth;
             memcpy(wire.vr, "SQ", 2);
             wire.full_length = element->kind == WIRE_SEQUENCE ? element->items : 0;
             wire_append_element(out, &wire);
@@ -127,6 +130,6 @@ void dicom_append_elements(struct dicom *dcm, const struct options *options, str
         if (deliver < element->length && (element->flags & WIRE_VALUE_NOT_READ) == 0)
             copy.flags |= WIRE_VALUE_CUT;
         static const uint8_t nothing[1];
-        append_value(dcm, &copy, deliver > 0 ? bytes : nothing, (size_t)deliver, out);
+        append_value(dcm, &copy, deliver > 0 ? bytes : nothing, (size_t)deliver, options, out);
     }
 }

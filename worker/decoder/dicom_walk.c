@@ -41,7 +41,8 @@ struct header {
     uint32_t tag;
     char vr[2]; /* NUL: implicit */
     uint32_t length;
-    uint32_t bytes; /* of the header itself */
+    uint32_t bytes;    /* of the header itself */
+    bool is_ambiguous; /* the dictionary leaves the VR open: it was chosen */
 };
 
 /* ---- what the walk leaves behind ---- */
@@ -160,12 +161,15 @@ static bool dictionary_vr(const struct level *level, uint32_t tag, char vr[2])
 static void resolve_vr(const struct level *level, struct header *header)
 {
     bool is_un = dicom_is_vr(header->vr, "UN");
+    header->is_ambiguous = false;
     if (header->vr[0] != '\0' && !is_un)
         return;
     if (is_un && (header->length >= 0xffff || (header->tag >> 16 & 1) != 0))
         return;
     if (!dictionary_vr(level, header->tag, header->vr))
         set_vr(header->vr, "UN");
+    const struct dictionary_entry *entry = dictionary_find(header->tag);
+    header->is_ambiguous = entry != NULL && entry->choice != DICTIONARY_ONE_VR;
 }
 
 /* ---- undefined lengths that are no sequences ---- */
@@ -212,6 +216,12 @@ static bool is_pixel_tag(uint32_t tag)
     return tag == TAG_PIXEL_DATA || tag == TAG_FLOAT_PIXEL_DATA || tag == TAG_DOUBLE_FLOAT_PIXEL_DATA;
 }
 
+/* Pixel data is not delivered as a value; but Niffler has a column for its float kinds. */
+static bool is_left_out(const struct walk *walk, uint32_t tag)
+{
+    return tag == TAG_PIXEL_DATA || !walk->options->compatibility_niffler;
+}
+
 static void note_pixels(struct walk *walk, const struct header *header, uint64_t length, bool encapsulated)
 {
     struct dicom_pixels *pixels = &walk->dcm->pixels;
@@ -246,6 +256,7 @@ static bool begin_sequence(struct walk *walk, const struct level *level, const s
     sequence.is_sequence = true;
     sequence.element = walk->dcm->element_count;
     sequence.go_on = sequence.soft_end = NO_END;
+    element.flags = header->length == LENGTH_UNDEFINED ? WIRE_VALUE_UNDEFINED : 0;
     if (header->length != LENGTH_UNDEFINED) {
         uint64_t length = header->length < left ? header->length : left;
         walk->dcm->is_cut |= length < header->length;
@@ -326,8 +337,10 @@ static bool defined_length(struct walk *walk, struct level *level, struct header
     element.promised = header->length;
     element.length = header->length < left ? header->length : left;
     walk->dcm->is_cut |= element.length < element.promised;
+    element.flags = header->is_ambiguous ? WIRE_VALUE_CHOSEN_VR : 0;
     if (is_pixel_tag(header->tag)) {
-        element.flags = WIRE_VALUE_NOT_READ;
+        if (is_left_out(walk, header->tag))
+            element.flags |= WIRE_VALUE_NOT_READ;
         if (level->depth == 0)
             note_pixels(walk, header, element.length, false);
     }

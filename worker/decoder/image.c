@@ -370,6 +370,10 @@ static bool read_encapsulated(struct image *image, uint32_t frame_index, const s
         if (!codec_dcmtk(stream, (size_t)length, dicom_syntax(image->dcm)->uid, &frame, stored, err))
             return false;
         break;
+    case CODEC_JPEGLS:
+        if (!codec_jpegls(stream, (size_t)length, &frame, stored, err))
+            return false;
+        break;
     case CODEC_JPEG2000:
         if (!codec_jpeg2000(stream, (size_t)length, &frame, stored, err))
             return false;

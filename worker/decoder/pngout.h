@@ -1,8 +1,8 @@
 /* pngout.h: rows of display values to a PNG (ISO/IEC 15948) in a descriptor.
  *
- * libpng frames the file; the deflate stream is ISA-L's where it exists (x86-64, arm64), libdeflate's elsewhere: libpng's
- * own default takes 20 to 100 times longer for the same size on 16-bit medical images. One filter per image, chosen
- * by compressing a sample of the rows. No ancillary chunks, not interlaced. */
+ * libpng frames the file; the deflate stream is ISA-L's where it exists (x86-64, arm64), libdeflate's
+ * elsewhere: libpng's own default takes 20 to 100 times longer for the same size on 16-bit medical images.
+ * One filter per image, chosen by compressing a sample of the rows. No ancillary chunks, not interlaced. */
 #ifndef NIFFLER_WORKER_DECODER_PNGOUT_H
 #define NIFFLER_WORKER_DECODER_PNGOUT_H
 
@@ -22,12 +22,13 @@ struct pngout_shape {
     uint32_t bit_depth; /* 8 or 16                                          */
 };
 
-/* Where the rows come from: called once for each row, top to bottom, `out` holds a row's bytes (16-bit samples big
- * endian). */
+/* Where the rows come from: called once for each row, top to bottom, `out` holds a row's bytes (16-bit
+ * samples big endian). */
 typedef void pngout_row_fn(void *context, uint32_t row, uint8_t *out);
 
 /* Write a whole PNG at the descriptor's position; *written says how many bytes it has.
- * Fails with ERROR_INPUT, category 4, CODE_OUTPUT_FULL or CODE_OUTPUT_IO (the worker stops then), CODE_LIMIT_MEMORY. */
+ * Fails with ERROR_INPUT, category 4, CODE_OUTPUT_FULL or CODE_OUTPUT_IO (the worker stops then),
+ * CODE_LIMIT_MEMORY. */
 MUST_CHECK bool pngout_write(struct pngout *png, int descriptor, const struct pngout_shape *shape,
                              pngout_row_fn *row, void *context, uint64_t *written, struct error *err);
 

@@ -10,27 +10,31 @@
 
 /* How a frame is scaled. In every mode a PNG sample p stands for the value
  *     offset + p * (maximum - offset) / white
- * (white: 255 or 65535; 1 for stored 1-bit data). */
+ * (white: 255 or 65535; 1 for stored 1-bit data). A frame that is all one value, or in Niffler's way nowhere
+ * above 0, is all p = 0. Of float data NaN becomes p = 0 before inversion, and infinities the extremes. */
 struct render_plan {
     enum pixel_scaling scaling;
     bool is_16_bit; /* of the PNG */
     bool invert;    /* MONOCHROME1 shown as it should look: p becomes white - p */
     double offset;
     double maximum;
-    double lowest;  /* of the frame */
+    double lowest; /* of the frame; NaN and infinities aside */
     double highest;
+    uint64_t multiplier; /* of the integer form; 0: double arithmetic, or `stored` */
 };
 
 /* Find the extremes and decide the scaling.
- *   stored_bits  BitsStored; of signed samples the offset is -2^(stored_bits-1)
- *   invert       the frame is MONOCHROME1 and InvertMonochrome1 is on (ignored when `stored`)
- * Fails with ERROR_INPUT, category 3, CODE_UNSUPPORTED_PIXELS when `stored` and no PNG can hold the samples. */
+ *   stored_bits  BitsStored: `stored` takes 8-bit PNGs up to 8, and 16-bit ones up to 16; of signed samples
+ * the offset is -2^(stored_bits-1). Samples that exceed it (a lossy codestream overshoots) get as many bits
+ * as they need. invert       the frame is MONOCHROME1 and InvertMonochrome1 is on (ignored when `stored`)
+ * Fails with ERROR_INPUT, category 3, CODE_UNSUPPORTED_PIXELS when `stored` and no PNG can hold the samples.
+ */
 MUST_CHECK bool render_plan(const struct codec_samples *in, uint32_t stored_bits, bool invert,
                             const struct options *options, struct render_plan *plan, struct error *err);
 
-/* Display values of row `row`: columns * samples values of 1 byte, or of 2 bytes big endian (as PNG wants them).
- * Exact: for 16-bit samples trunc((x - offset) / (maximum - offset) * white) in double arithmetic equals the
- * integer form used here, for all pairs (verified exhaustively by tests/unit/test_render.c on the edges). */
+/* Display values of row `row`: columns * samples values of 1 byte, or of 2 bytes big endian (as PNG wants
+ * them). Exact: trunc((x - offset) / (maximum - offset) * white) in double arithmetic, for which samples of
+ * up to 16 bits use an integer form that gives the same for all pairs (tests/unit/test_render.c). */
 void render_row(const struct codec_samples *in, const struct render_plan *plan, uint32_t row, uint8_t *out);
 
 #endif

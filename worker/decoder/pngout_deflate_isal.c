@@ -1,0 +1,63 @@
+#include "worker/decoder/pngout_deflate.h"
+
+#include <isa-l/igzip_lib.h>
+#include <limits.h>
+#include <stdlib.h>
+
+#include "common/alloc.h"
+
+#define LEVEL 3
+
+/* More tokens in a block give fewer blocks, each with its own code table: at 128 K the tables fit the content
+ * less well, at 16 K they cost more than they gain. */
+#define LEVEL_BYTES ISAL_DEF_LVL3_LARGE
+
+/* The library counts in 32 bits; a piece is what it gets at a time. */
+#define PIECE_BYTES (1u << 30)
+
+struct isal_state {
+    struct isal_zstream stream;
+    uint8_t level[LEVEL_BYTES];
+};
+
+static void *new_state(void)
+{
+    return xmalloc(sizeof(struct isal_state));
+}
+
+static size_t compress(void *context, const uint8_t *in, size_t length, uint8_t *out, size_t capacity)
+{
+    struct isal_state *state = context;
+    struct isal_zstream *stream = &state->stream;
+    size_t written = 0;
+    isal_deflate_init(stream);
+    stream->level = LEVEL;
+    stream->level_buf = state->level;
+    stream->level_buf_size = sizeof state->level;
+    stream->gzip_flag = IGZIP_ZLIB;
+    stream->flush = NO_FLUSH;
+    /* The library does not write to its input, it only lacks the const. */
+    union {
+        const uint8_t *borrowed;
+        uint8_t *unconst;
+    } input = {in};
+    stream->next_in = input.unconst;
+    while (stream->internal_state.state != ZSTATE_END) {
+        if (stream->avail_in == 0) {
+            stream->avail_in = length < PIECE_BYTES ? (uint32_t)length : PIECE_BYTES;
+            length -= stream->avail_in;
+            stream->end_of_stream = length == 0;
+        }
+        size_t room = capacity - written < PIECE_BYTES ? capacity - written : PIECE_BYTES;
+        if (room == 0)
+            return 0;
+        stream->next_out = out + written;
+        stream->avail_out = (uint32_t)room;
+        if (isal_deflate(stream) != COMP_OK)
+            return 0;
+        written += room - stream->avail_out;
+    }
+    return written;
+}
+
+const struct pngout_deflate pngout_deflate_isal = {"ISA-L", new_state, free, compress};
