@@ -27,11 +27,16 @@
 #define OWN_FOLDER ".niffler-png"
 #define LOCK_FILE OWN_FOLDER "/lock"
 #define JOURNAL_FILE OWN_FOLDER "/journal"
+#define RESERVE_FILE OWN_FOLDER "/reserve"
 #define LOG_FILE "ImageExtractor.out"
 #define DATABASE "ImageExtractor"
 
 /* Raised when the same settings and files give other outputs than before. */
 #define OUTPUT_VERSION 1
+
+/* Space that is given back when the disk is full, so that the records of the pictures written so far can
+ * still be committed: more than a batch of them takes. */
+#define RESERVE_BYTES ((off_t)8 << 20)
 
 /* Messages under way. A task is about 700 bytes, a record some 10 kB: a few megabytes at most, and enough
  * that nobody waits for anybody over one commit. */
@@ -165,6 +170,14 @@ static bool open_store(struct run *run, struct error *err)
     return ok;
 }
 
+/* A scan that finds nothing: the files' rows go, and with them, once the job is complete, their pictures. */
+static bool forget_everything(struct run *run, struct error *err)
+{
+    uint64_t forgotten;
+    return store_reconcile_begin(run->store, run->output_dir, err) &&
+           store_reconcile_end(run->store, &forgotten, err);
+}
+
 /* Rows made under other settings would not be what a fresh run makes. */
 static bool check_fingerprint(struct run *run, struct error *err)
 {
@@ -178,7 +191,7 @@ static bool check_fingerprint(struct run *run, struct error *err)
         (void)fprintf(
             stderr, "niffler-png: settings that alter the outputs have changed: all files are done again\n");
         log_event(LOG_LEVEL_WARN, "extract", "settings_changed", "all files are done again");
-        if (!store_forget_all(run->store, err))
+        if (!forget_everything(run, err))
             goto out;
     }
     ok = store_set(run->store, "fingerprint", wanted, err) && store_set(run->store, "state", "running", err);
@@ -274,6 +287,23 @@ static bool scan(struct run *run, struct error *err)
 
 /* ---- the three roles ---- */
 
+/* Nothing depends on it: where there is no room for it, or no fallocate(), a full disk costs the last batch.
+ */
+static void reserve_space(const struct run *run)
+{
+    int file = openat(run->output_dir, RESERVE_FILE, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (file < 0)
+        return;
+    if (fallocate(file, 0, 0, RESERVE_BYTES) != 0)
+        (void)unlinkat(run->output_dir, RESERVE_FILE, 0);
+    (void)close(file);
+}
+
+static void release_space(const struct run *run)
+{
+    (void)unlinkat(run->output_dir, RESERVE_FILE, 0);
+}
+
 static void *produce_thread(void *context)
 {
     struct run *run = context;
@@ -329,6 +359,7 @@ static bool run_roles(struct run *run, bool *stopped, struct error *err)
     if (!queue_open(&run->tasks, TASKS_URL, err) || !queue_open(&run->results, RESULTS_URL, err) ||
         !start_decoders(run, err))
         return false;
+    reserve_space(run);
     meter_init(&run->meter, stderr, run->found, run->found - journal_count(run->journal));
     if (pthread_create(&aggregator, NULL, aggregate_thread, run) != 0)
         return error_set(err, ERROR_FATAL, "cannot start a thread");
@@ -336,6 +367,7 @@ static bool run_roles(struct run *run, bool *stopped, struct error *err)
     bool worked = has_producer && work_run(run->work, stopped, &work_error);
     if (!has_producer)
         (void)error_set(&work_error, ERROR_FATAL, "cannot start a thread");
+    release_space(run);
     queue_finish(run->tasks);
     queue_finish(run->results);
     (void)pthread_join(aggregator, NULL);

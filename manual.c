@@ -48,8 +48,20 @@ static const struct {
     const char *event;
     const char *text;
 } events[] = {
+    {"batch_lost", "Results could not be stored; their files are done again by the next run."},
     {"decoder_ended", "A decoder crashed, hung or answered nonsense; the file it had counts as failed."},
+    {"done", "The end, with the number of files found, converted, without image, ignored and failed."},
+    {"failed", "The program ends early; the standard error has the reason."},
+    {"features_not_found", "FeatureSetFile is missing; all columns are kept."},
+    {"mail_failed", "The e\\-mail could not be sent; the conversion is complete nevertheless."},
+    {"mail_retry", "The e\\-mail could not be sent yet, and is tried again."},
+    {"mail_sent", "The e\\-mail was accepted by its server."},
+    {"mail_state_lost", "Whether the e\\-mail was sent could not be stored."},
+    {"password_file_open", "All users of the machine may read SmtpPasswordFile."},
+    {"scanned", "DICOMHome was read: files found, to be done, and gone since the last run."},
+    {"settings_changed", "Settings that alter the outputs have changed; all files are done again."},
     {"stopping", "The program was asked to stop, and takes no new file."},
+    {"store_close_failed", "The state could not be closed; what was stored before is kept."},
 };
 
 static const struct {

@@ -45,8 +45,9 @@ static const char *const statement_sql[SQL_COUNT] = {
 
 bool store_fail(struct store *store, struct error *err, const char *what)
 {
+    int last = errno; /* when COMMIT fails, SQLite does not note the cause; store_run() cleared this before */
     int code = sqlite3_extended_errcode(store->db);
-    int cause = sqlite3_system_errno(store->db);
+    int cause = sqlite3_system_errno(store->db) != 0 ? sqlite3_system_errno(store->db) : last;
     char words[160];
     (void)snprintf(words, sizeof words, "%s", sqlite3_errmsg(store->db));
     store->broken = true;
@@ -102,6 +103,7 @@ sqlite3_stmt *store_statement(struct store *store, enum statement which, struct 
 bool store_run(struct store *store, sqlite3_stmt *statement, const char *what, struct error *err)
 {
     int code;
+    errno = 0;
     do {
         code = sqlite3_step(statement);
     } while (code == SQLITE_ROW);
@@ -113,6 +115,7 @@ bool store_run(struct store *store, sqlite3_stmt *statement, const char *what, s
 
 bool store_exec(struct store *store, const char *sql, const char *what, struct error *err)
 {
+    errno = 0;
     if (sqlite3_exec(store->db, sql, NULL, NULL, NULL) != SQLITE_OK)
         return store_fail(store, err, what);
     return true;
@@ -272,6 +275,7 @@ bool store_sync(struct store *store, struct error *err)
 {
     if (!store_commit(store, err))
         return false;
+    errno = 0;
     if (sqlite3_wal_checkpoint_v2(store->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL) != SQLITE_OK)
         return store_fail(store, err, "write the store");
     return true;

@@ -144,7 +144,7 @@ const struct settings_row settings_table[] = {
     {mail_section, "SmtpCaFile", "FILE", SETTINGS_TEXT, FIELD(smtp_ca_file), NO_RANGE, NO_CHOICES, "", SAME,
      SETTINGS_ALTERS_NOTHING, "Certificates to trust for the mail server; not set: the system's."},
 
-    {limits_section, "DecoderMemory", NULL, SETTINGS_SIZE, FIELD(decoder_memory_bytes), 64 * MIB, 1024 * GIB,
+    {limits_section, "DecoderMemory", NULL, SETTINGS_SIZE, FIELD(decoder_memory_bytes), 1 * MIB, 1024 * GIB,
      NO_CHOICES, "2G", SAME, SETTINGS_ALTERS_OUTPUT,
      "Memory that a decoder may take. The largest frame of MaxPixels has 512M in 16 bits, and decoding needs "
      "up to three "
@@ -214,12 +214,23 @@ static size_t edit_distance(const char *a, const char *b)
     return row[b_length];
 }
 
+/* A key that was cut short, or went on, is nearer than its edits say: OutputDir, PrintImagesToo. */
+static size_t distance_between(const char *key, const char *known)
+{
+    enum { TELLING_CHARACTERS = 3 };
+    size_t shared = 0;
+    while (key[shared] != '\0' && tolower((unsigned char)key[shared]) == tolower((unsigned char)known[shared]))
+        shared++;
+    bool goes_on = key[shared] == '\0' || known[shared] == '\0';
+    return goes_on && shared >= TELLING_CHARACTERS ? 1 : edit_distance(key, known);
+}
+
 const char *settings_nearest(const char *key)
 {
     size_t best = 0;
     size_t best_distance = SIZE_MAX;
     for (size_t i = 0; i < settings_table_count; i++) {
-        size_t distance = edit_distance(key, settings_table[i].key);
+        size_t distance = distance_between(key, settings_table[i].key);
         if (distance < best_distance) {
             best_distance = distance;
             best = i;

@@ -166,7 +166,7 @@ char *settings_canonical(const struct settings_row *row, const char *text)
             return NULL;
         return frames == FRAMES_NUMBER ? xasprintf("%" PRIu32, number) : xstrdup(text);
     }
-    assert(!"a type of the table");
+    assert(false); /* a type that is not in the enumeration */
     return NULL;
 }
 

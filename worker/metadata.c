@@ -14,7 +14,6 @@
  * pydicom's dict. */
 #define RANKS 8192 /* ranks have 13 bits */
 #define RANK_WORDS (RANKS / 64)
-#define NO_RANK UINT32_MAX
 
 /* Below so many elements (an item's usual size) insertion is cheaper than reading all words. */
 #define FEW_ELEMENTS 24
@@ -23,15 +22,15 @@
 #define NIFFLER_ITEM_COLUMNS 2000
 
 /* Deeper than any decoder is allowed to send; bounds our own recursion whatever max_nesting says. */
-#define DEPTH_MAX 512
+#define DEPTH_MAX 1024
 
 /* No creator is longer (LO has at most 64 characters); a longer one is not used as a name. */
 #define CREATOR_BYTES_MAX 256
 
 struct node {
     struct wire_element element;
-    uint32_t rank; /* NO_RANK: private, or no column */
-    uint32_t end;  /* index behind the last node below this one */
+    const struct dictionary_entry *entry; /* NULL: private, or no column */
+    uint32_t end;                         /* index behind the last node below this one */
 };
 
 struct metadata {
@@ -83,21 +82,22 @@ static bool is_vr(const struct wire_element *element, const char *vr)
     return element->vr[0] == vr[0] && element->vr[1] == vr[1];
 }
 
-/* Whether an element with a keyword becomes a column. */
+/* Whether an element with a keyword becomes a column: no delimiters, and no pixel data. */
 static bool is_column(const struct wire_element *element)
 {
-    return element->tag >> 16 != 0xfffe && (element->flags & WIRE_VALUE_NOT_READ) == 0;
+    return element->tag >> 16 != 0xfffe && element->tag != 0x7fe00010 &&
+           (element->flags & WIRE_VALUE_NOT_READ) == 0;
 }
 
 /* A public attribute sent as UN has the VR that the dictionary knows (PS3.5 6.2.2 note 3); pydicom does the
  * same, up to the length that an explicit VR can have. */
 static void resolve_unknown_vr(struct wire_element *element, const struct dictionary_entry *entry)
 {
-    enum value_kind kind = value_text_kind(entry->vr);
-    bool is_numeric = kind == VALUE_NUMBER || kind == VALUE_TAG;
     if (!is_vr(element, "UN") || element->full_length >= 0xffff ||
         (entry->vr[0] == 'S' && entry->vr[1] == 'Q'))
         return;
+    enum value_kind kind = value_text_kind(entry->vr);
+    bool is_numeric = kind == VALUE_NUMBER || kind == VALUE_TAG;
     if (!is_numeric && !utf8_is_valid(element->bytes, element->length))
         return;
     memcpy(element->vr, entry->vr, 2);
@@ -110,13 +110,13 @@ static void add_node(struct metadata *md, const struct wire_element *element)
         md->nodes = xrealloc_array(md->nodes, md->node_capacity, sizeof *md->nodes);
     }
     struct node *node = &md->nodes[md->node_count++];
-    *node = (struct node){*element, NO_RANK, (uint32_t)md->node_count};
+    *node = (struct node){*element, NULL, (uint32_t)md->node_count};
     if (element->kind == WIRE_ITEM || is_private(element->tag))
         return;
     const struct dictionary_entry *entry = dictionary_find(element->tag);
     if (entry == NULL || !is_column(element))
         return;
-    node->rank = entry->rank;
+    node->entry = entry;
     if (element->kind == WIRE_VALUE)
         resolve_unknown_vr(&node->element, entry);
 }
@@ -171,11 +171,11 @@ struct range {
 /* Put a node behind those of lower rank; the same rank again replaces. */
 static void insert_by_rank(struct metadata *md, size_t first, uint32_t index)
 {
-    uint32_t rank = md->nodes[index].rank;
+    unsigned rank = md->nodes[index].entry->rank;
     size_t place = md->order_count;
-    while (place > first && md->nodes[md->order[place - 1]].rank > rank)
+    while (place > first && md->nodes[md->order[place - 1]].entry->rank > rank)
         place--;
-    if (place > first && md->nodes[md->order[place - 1]].rank == rank) {
+    if (place > first && md->nodes[md->order[place - 1]].entry->rank == rank) {
         md->order[place - 1] = index;
         return;
     }
@@ -238,13 +238,14 @@ static struct range select_columns(const struct job *job, size_t from, size_t en
 
     for (size_t i = from; i < end; i = md->nodes[i].end) {
         const struct node *node = &md->nodes[i];
-        if (node->rank == NO_RANK)
+        if (node->entry == NULL)
             continue;
+        unsigned rank = node->entry->rank;
         if (is_small) {
             insert_by_rank(md, range.first, (uint32_t)i);
         } else {
-            md->words[node->rank / 64] |= UINT64_C(1) << node->rank % 64;
-            md->by_rank[node->rank] = (uint32_t)i;
+            md->words[rank / 64] |= UINT64_C(1) << rank % 64;
+            md->by_rank[rank] = (uint32_t)i;
         }
     }
     if (!is_small)
@@ -320,8 +321,8 @@ static bool is_creator(uint32_t tag)
 
 static void append_name(struct metadata *md, const struct range *range, const struct node *node)
 {
-    if (node->rank != NO_RANK)
-        buffer_append_text(&md->name, dictionary_at_rank(node->rank)->keyword);
+    if (node->entry != NULL)
+        buffer_append_text(&md->name, node->entry->keyword);
     else
         append_private_name(md, range, node->element.tag);
 }
@@ -417,6 +418,7 @@ static void emit_condensed(const struct job *job, size_t from, size_t end)
     inner.tuples = &list;
     buffer_append_char(&list, '[');
     size_t name_length = md->name.length;
+    buffer_append_char(&md->name, '_');
     flatten(&inner, from, end);
     buffer_truncate(&md->name, name_length);
     buffer_append_char(&list, ']');

@@ -1,5 +1,6 @@
 #include "worker/python_text.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -217,10 +218,51 @@ static void drop_trailing_zeros(struct decimal *number)
         number->count--;
 }
 
+static bool reads_back(const char *text, double value, bool is_single)
+{
+    return is_single ? (double)strtof(text, NULL) == value : strtod(text, NULL) == value;
+}
+
+static void take_digits(const char *text, struct decimal *number)
+{
+    const char *exponent = strchr(text, 'e');
+    number->count = 0;
+    for (const char *c = text; c < exponent; c++)
+        if (*c != '.')
+            number->digits[number->count++] = *c;
+    number->point = (int)strtol(exponent + 1, NULL, 10) + 1;
+}
+
+/* Below a power of two numbers lie closer than above it. There the nearest text of so many digits can fail to
+ * read back while the next one above does, and Python writes that. `text` is the nearest one; it is replaced
+ * where so. */
+static bool takes_next_above(char *text, size_t size, double value, bool is_single)
+{
+    struct decimal number;
+    uint64_t digits = 0;
+    char above[40];
+    int ignored;
+    if (frexp(value, &ignored) != 0.5)
+        return false;
+    take_digits(text, &number);
+    for (int i = 0; i < number.count; i++)
+        digits = digits * 10 + (uint64_t)(number.digits[i] - '0');
+    (void)snprintf(above, sizeof above, "%llue%d", (unsigned long long)digits + 1,
+                   number.point - number.count);
+    if (!reads_back(above, value, is_single))
+        return false;
+    (void)snprintf(text, size, "%llu", (unsigned long long)digits + 1);
+    memmove(text + 2, text + 1, strlen(text));
+    text[1] = '.';
+    (void)snprintf(text + strlen(text), size - strlen(text), "e%d", number.point - 1);
+    return true;
+}
+
 /* Fewest digits that read back: a few conversions by the C library, which rounds correctly. */
 static void shortest(double value, bool is_single, struct decimal *number)
 {
-    int precision = is_single ? 6 : 15;
+    bool is_subnormal = fabs(value) < (is_single ? (double)FLT_MIN : DBL_MIN);
+    int precision = is_subnormal ? 1 : is_single ? 6 : 15;
     int most = is_single ? 9 : 17;
     char text[40];
 
@@ -229,16 +271,11 @@ static void shortest(double value, bool is_single, struct decimal *number)
         return;
     for (; precision <= most; precision++) {
         (void)snprintf(text, sizeof text, "%.*e", precision - 1, fabs(value));
-        if (precision == most)
-            break;
-        if (is_single ? (double)strtof(text, NULL) == fabs(value) : strtod(text, NULL) == fabs(value))
+        if (reads_back(text, fabs(value), is_single) ||
+            takes_next_above(text, sizeof text, fabs(value), is_single))
             break;
     }
-    const char *exponent = strchr(text, 'e');
-    for (const char *c = text; c < exponent; c++)
-        if (*c != '.')
-            number->digits[number->count++] = *c;
-    number->point = (int)strtol(exponent + 1, NULL, 10) + 1;
+    take_digits(text, number);
     drop_trailing_zeros(number);
 }
 

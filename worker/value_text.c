@@ -15,6 +15,7 @@ struct vr_facts {
     bool is_blanked; /* blanks on both sides of a value mean nothing (PS3.5 6.2) */
 };
 
+/* In alphabetical order. */
 static const struct vr_facts vr_table[] = {
     {"AE", VALUE_TEXT, 0, false, false, false, true},   {"AS", VALUE_TEXT, 0, false, false, false, true},
     {"AT", VALUE_TAG, 4, false, false, false, false},   {"CS", VALUE_TEXT, 0, false, false, false, true},
@@ -35,9 +36,17 @@ static const struct vr_facts bytes_facts = {"UN", VALUE_BYTES, 0, false, false, 
 
 static const struct vr_facts *find_vr(const char vr[2])
 {
-    for (size_t i = 0; i < sizeof vr_table / sizeof *vr_table; i++)
-        if (vr_table[i].vr[0] == vr[0] && vr_table[i].vr[1] == vr[1])
-            return &vr_table[i];
+    size_t low = 0, high = sizeof vr_table / sizeof *vr_table;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        int order = memcmp(vr, vr_table[middle].vr, 2);
+        if (order == 0)
+            return &vr_table[middle];
+        if (order < 0)
+            high = middle;
+        else
+            low = middle + 1;
+    }
     return &bytes_facts;
 }
 
@@ -444,9 +453,8 @@ static bool is_hidden(unsigned char c)
     return (c < 0x20 && c != '\t' && c != '\n' && c != '\r') || c == 0x7f;
 }
 
-/* Rewrite the text from `start` on. Values are nearly always clean, so one look decides.
- * niffler: only NUL goes, since Niffler's cells hold the other control characters as they are. */
-static void clean(struct buffer *out, size_t start, enum value_format format)
+/* Make control characters visible. Values are nearly always clean, so one look decides. */
+static void show_hidden(struct buffer *out, size_t start)
 {
     size_t first = start;
     while (first < out->length && !is_hidden((unsigned char)out->data[first]))
@@ -458,14 +466,23 @@ static void clean(struct buffer *out, size_t start, enum value_format format)
     buffer_truncate(out, first);
     for (size_t i = 0; i < dirty.length; i++) {
         unsigned char c = (unsigned char)dirty.data[i];
-        if (!is_hidden(c) || (format == VALUE_FORMAT_NIFFLER && c != '\0')) {
-            buffer_append_char(out, (char)c);
-        } else if (format == VALUE_FORMAT_DICOM) {
+        if (is_hidden(c)) {
             buffer_append_text(out, "\xe2\x90"); /* U+2400 to U+241F, U+2421 */
             buffer_append_char(out, c == 0x7f ? '\xa1' : (char)(0x80 | c));
+        } else {
+            buffer_append_char(out, (char)c);
         }
     }
     buffer_clear(&dirty);
+}
+
+/* Niffler's cells hold control characters as they are, and end at a NUL: pandas, reading its own table again,
+ * does. */
+static void end_at_nul(struct buffer *out, size_t start)
+{
+    const char *nul = out->length > start ? memchr(out->data + start, '\0', out->length - start) : NULL;
+    if (nul != NULL)
+        buffer_truncate(out, (size_t)(nul - out->data));
 }
 
 /* Cut to `max` bytes at a character's boundary and say how long the value is in the file. */
@@ -493,7 +510,10 @@ void value_text_append(struct buffer *out, const struct wire_element *element, e
         append_python(out, element, FORM_STR);
     else
         append_dicom(out, element);
-    clean(out, start, format);
+    if (format == VALUE_FORMAT_NIFFLER)
+        end_at_nul(out, start);
+    else
+        show_hidden(out, start);
     if (format == VALUE_FORMAT_NIFFLER || facts_of(element)->kind != VALUE_BYTES)
         cut(out, start, max_value_bytes, element);
 }

@@ -191,7 +191,8 @@ static void test_config_malformed(void **state)
     expect_refused("", NULL, NULL, "'config.json', line 1", NULL);
     expect_refused("{\"Depth\": 1} tail", NULL, NULL, "end of file expected", NULL);
     expect_refused("[1, 2]", NULL, NULL, "found is a list", NULL);
-    expect_refused("{\"DICOMHome\": \"\xff\"}", NULL, NULL, "UTF-8", NULL);
+    expect_refused("{\"DICOMHome\": \"\xff\"}", NULL, NULL, "line 1, column 15: unable to decode byte 0xff",
+                   NULL);
     expect_refused("{\"DICOMHome\": \"a\\u0000b\"}", NULL, NULL, "config.json", "line 1");
     expect_refused("{\"Depth\": 1, \"Depth\": 2}", NULL, NULL, "duplicate object key", "Depth");
     char *deep = xcalloc(1, 100001);

@@ -72,13 +72,37 @@ static bool decode(charls_jpegls_decoder *decoder, const uint8_t *stream, size_t
     return mode != CHARLS_INTERLEAVE_MODE_NONE || frame->samples == 1 || interleave(out, err);
 }
 
+static bool ends_with_marker(const uint8_t *stream, size_t length)
+{
+    while (length > 0 && stream[length - 1] == 0)
+        length--;
+    return length >= 2 && stream[length - 2] == 0xFF && stream[length - 1] == 0xD9;
+}
+
 bool codec_jpegls(const uint8_t *stream, size_t length, const struct codec_frame *frame,
                   struct codec_samples *out, struct error *err)
 {
+    /* CharLS 2.4.1 never comes back from some streams that end early; an end-of-image marker behind the last
+     * byte, which no coded data can hold, makes it refuse all of them. */
+    void *ended = NULL;
+    bool ok = false;
     charls_jpegls_decoder *decoder = charls_jpegls_decoder_create();
-    if (decoder == NULL)
-        return error_input(err, CATEGORY_DECODER, CODE_LIMIT_MEMORY, "no memory for the JPEG-LS codec");
-    bool ok = decode(decoder, stream, length, frame, out, err);
+    if (decoder == NULL) {
+        (void)error_input(err, CATEGORY_DECODER, CODE_LIMIT_MEMORY, "no memory for the JPEG-LS codec");
+        goto out;
+    }
+    if (!ends_with_marker(stream, length)) {
+        if (!alloc_pixels(&ended, length + 2, 1, 0, err))
+            goto out;
+        if (length > 0)
+            memcpy(ended, stream, length);
+        memcpy((uint8_t *)ended + length, "\xFF\xD9", 2);
+        stream = ended;
+        length += 2;
+    }
+    ok = decode(decoder, stream, length, frame, out, err);
+out:
     charls_jpegls_decoder_destroy(decoder);
+    free(ended);
     return ok;
 }

@@ -144,7 +144,6 @@ static bool looks_like_start(const uint8_t *bytes, size_t length, enum codec_fam
     switch (family) {
     case CODEC_DCMTK:
     case CODEC_JPEGLS:
-    case CODEC_JPEGLS:
         return length >= 3 && bytes[0] == 0xFF && bytes[1] == 0xD8 && bytes[2] == 0xFF;
     case CODEC_JPEG2000:
         return (length >= 4 && memcmp(bytes, "\xFF\x4F\xFF\x51", 4) == 0) ||

@@ -1,41 +1,61 @@
-/* One filter for the whole picture: on 16-bit medical images a filter per row by the usual sum of differences
- * makes files larger than no filter at all, since scaling leaves few distinct values, which LZ77 finds when
- * they are unfiltered. So each filter is tried on a few bands of rows, by the compressor that will be used.
- */
 #include "worker/decoder/pngout.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <png.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "common/alloc.h"
-#include "common/buffer.h"
-#include "worker/decoder/deflate.h"
+#include "worker/decoder/pngout_choice.h"
+#include "worker/decoder/pngout_deflate.h"
 
-#define BANDS 3
-#define SAMPLE_PART 12             /* of all rows, a twelfth is tried */
-#define SAMPLE_BYTES_MIN 12288     /* below this a trial says little  */
-#define IDAT_BYTES_MAX 0x7fffffffu /* PNG's own limit of a chunk */
+#define IDAT_BYTES_MAX (1u << 30) /* the format allows 2^31 - 1 */
+#define SMALL_BYTES 256
 
-enum filter { FILTER_NONE, FILTER_SUB, FILTER_UP, FILTER_AVERAGE, FILTER_PAETH, FILTER_COUNT };
+struct block {
+    uint8_t *bytes;
+    size_t capacity;
+};
 
 struct pngout {
-    struct deflate *deflate;
-    uint8_t *pixels; /* height rows, behind one of zeros */
-    size_t pixels_capacity;
-    uint8_t *filtered;
-    size_t filtered_capacity;
-    uint8_t *stream;
-    size_t stream_capacity;
-    struct buffer file;
+    const struct pngout_deflate *deflates[PNGOUT_METHOD_COUNT];
+    void *states[PNGOUT_METHOD_COUNT];
+    struct block raw;    /* the image; filtered in place */
+    struct block row;    /* one row, filtered            */
+    struct block zeros;  /* the row above the first      */
+    struct block stream; /* compressed                   */
+    struct block sample;
+    int forced_filter; /* -1: choose */
+    int forced_method;
 };
+
+static const struct pngout_deflate *deflate_for(enum pngout_method method)
+{
+    switch (method) {
+    case PNGOUT_DENSE:
+        return &pngout_deflate_libdeflate_2;
+    case PNGOUT_RUNS:
+        return &pngout_deflate_runs;
+    default:
+#ifdef NIFFLER_HAVE_ISAL
+        return &pngout_deflate_isal;
+#else
+        return &pngout_deflate_libdeflate_1;
+#endif
+    }
+}
 
 struct pngout *pngout_new(void)
 {
     struct pngout *png = xcalloc(1, sizeof *png);
-    png->deflate = deflate_new();
+    png->forced_filter = png->forced_method = -1;
+    for (enum pngout_method method = 0; method < PNGOUT_METHOD_COUNT; method++) {
+        png->deflates[method] = deflate_for(method);
+        png->states[method] = png->deflates[method]->new_state();
+    }
     return png;
 }
 
@@ -43,183 +63,249 @@ void pngout_free(struct pngout *png)
 {
     if (png == NULL)
         return;
-    deflate_free(png->deflate);
-    free(png->pixels);
-    free(png->filtered);
-    free(png->stream);
-    buffer_clear(&png->file);
+    for (enum pngout_method method = 0; method < PNGOUT_METHOD_COUNT; method++)
+        png->deflates[method]->free_state(png->states[method]);
+    free(png->raw.bytes);
+    free(png->row.bytes);
+    free(png->zeros.bytes);
+    free(png->stream.bytes);
+    free(png->sample.bytes);
     free(png);
 }
 
-static bool reserve(uint8_t **memory, size_t *capacity, size_t count, size_t size, struct error *err)
+void pngout_force(struct pngout *png, const struct pngout_deflate *deflate, int filter)
 {
-    size_t wanted;
-    void *larger;
-    if (!__builtin_mul_overflow(count, size, &wanted) && wanted <= *capacity)
+    png->forced_filter = filter;
+    png->forced_method = -1;
+    if (deflate == NULL)
+        return;
+    png->deflates[PNGOUT_FAST]->free_state(png->states[PNGOUT_FAST]);
+    png->deflates[PNGOUT_FAST] = deflate;
+    png->states[PNGOUT_FAST] = deflate->new_state();
+    png->forced_method = PNGOUT_FAST;
+}
+
+/* Without keeping the content, and never smaller: pictures of a series have one size. */
+static bool reserve(struct block *block, size_t count, size_t size, struct error *err)
+{
+    void *bytes;
+    size_t total;
+    if (!__builtin_mul_overflow(count, size, &total) && total <= block->capacity)
         return true;
-    if (!alloc_pixels(&larger, count, size, 0, err))
+    free(block->bytes);
+    *block = (struct block){0};
+    if (!alloc_pixels(&bytes, count, size, 0, err))
         return false;
-    free(*memory);
-    *memory = larger;
-    *capacity = wanted;
+    block->bytes = bytes;
+    block->capacity = total;
     return true;
 }
 
-/* ---- filters (ISO/IEC 15948 Section 9) ---- */
+/* ---- filtering and compressing --------------------------------------------------------------------- */
 
-static inline uint8_t paeth(int a, int b, int c)
+static size_t try_sample(void *context, const uint8_t *in, size_t length)
 {
-    int pa = abs(b - c), pb = abs(a - c), pc = abs(a + b - 2 * c);
-    return (uint8_t)(pa <= pb && pa <= pc ? a : pb <= pc ? b : c);
+    struct pngout *png = context;
+    size_t size = png->deflates[PNGOUT_FAST]->compress(png->states[PNGOUT_FAST], in, length,
+                                                       png->stream.bytes, png->stream.capacity);
+    return size == 0 ? SIZE_MAX : size;
 }
 
-/* `step`: bytes of a pixel; `above` is the row before, zeros for the first. */
-static void filter_row(enum filter filter, const uint8_t *row, const uint8_t *above, size_t length,
-                       size_t step, uint8_t *out)
+static struct pngout_choice choose(struct pngout *png, const struct pngout_rows *rows,
+                                   const struct pngout_shape *shape)
 {
-    *out++ = (uint8_t)filter;
-    switch (filter) {
-    case FILTER_SUB:
-        memcpy(out, row, step);
-        for (size_t i = step; i < length; i++)
-            out[i] = (uint8_t)(row[i] - row[i - step]);
-        break;
-    case FILTER_UP:
-        for (size_t i = 0; i < length; i++)
-            out[i] = (uint8_t)(row[i] - above[i]);
-        break;
-    case FILTER_AVERAGE:
-        for (size_t i = 0; i < step; i++)
-            out[i] = (uint8_t)(row[i] - above[i] / 2);
-        for (size_t i = step; i < length; i++)
-            out[i] = (uint8_t)(row[i] - (row[i - step] + above[i]) / 2);
-        break;
-    case FILTER_PAETH:
-        for (size_t i = 0; i < step; i++)
-            out[i] = (uint8_t)(row[i] - above[i]);
-        for (size_t i = step; i < length; i++)
-            out[i] = (uint8_t)(row[i] - paeth(row[i - step], above[i], above[i - step]));
-        break;
-    default:
-        memcpy(out, row, length);
+    struct pngout_choice choice = {(enum pngout_filter)png->forced_filter,
+                                   (enum pngout_method)png->forced_method};
+    if (png->forced_filter < 0 || png->forced_method < 0) {
+        struct pngout_choice chosen = pngout_choose(rows, shape->bit_depth == 16, shape->samples == 1,
+                                                    png->sample.bytes, png->zeros.bytes, try_sample, png);
+        if (png->forced_filter < 0)
+            choice.filter = chosen.filter;
+        if (png->forced_method < 0)
+            choice.method = chosen.method;
+    }
+    return choice;
+}
+
+/* From the last row up, since each needs the one above it unfiltered: so the image is in memory once, not
+ * twice. */
+static void filter_all(struct pngout *png, const struct pngout_rows *rows, enum pngout_filter filter)
+{
+    for (size_t row = rows->height; row-- > 0;) {
+        uint8_t *bytes = pngout_row(rows, row);
+        bytes[0] = (uint8_t)filter;
+        if (filter == PNGOUT_FILTER_NONE)
+            continue;
+        const uint8_t *above = row == 0 ? png->zeros.bytes : pngout_row(rows, row - 1) + 1;
+        pngout_filter_row(filter, png->row.bytes, bytes + 1, above, rows->row_bytes, rows->step);
+        memcpy(bytes + 1, png->row.bytes, rows->row_bytes);
     }
 }
 
-struct picture {
-    const uint8_t *pixels; /* the first row; the one before it is zeros */
-    size_t row_bytes, step;
-    uint32_t height;
+/* Rows in, zlib stream in png->stream. */
+static bool compress_rows(struct pngout *png, const struct pngout_rows *rows,
+                          const struct pngout_shape *shape, size_t *length, struct error *err)
+{
+    size_t total = (rows->row_bytes + 1) * rows->height;
+    /* Noise does not shrink: room for it stored, in blocks with their headers; the sample needs room too. */
+    size_t room = (total > PNGOUT_SAMPLE_BYTES ? total : PNGOUT_SAMPLE_BYTES) + total / 64 + 4096;
+    if (!reserve(&png->stream, room, 1, err))
+        return false;
+    struct pngout_choice choice = choose(png, rows, shape);
+    filter_all(png, rows, choice.filter);
+    for (;;) {
+        *length = png->deflates[choice.method]->compress(png->states[choice.method], rows->bytes, total,
+                                                         png->stream.bytes, png->stream.capacity);
+        if (*length > 0)
+            return true;
+        if (!reserve(&png->stream, png->stream.capacity, 2, err))
+            return false;
+    }
+}
+
+/* ---- framing by libpng ----------------------------------------------------------------------------- */
+
+/* What libpng writes to. Small pieces wait for a large one and go out with it: two system calls for a
+ * picture. */
+struct sink {
+    int descriptor;
+    int failure; /* errno, or 0 */
+    uint64_t written;
+    size_t small_length;
+    uint8_t small[SMALL_BYTES];
 };
 
-static size_t filter_rows(const struct picture *picture, enum filter filter, uint32_t first, uint32_t count,
-                          uint8_t *out)
+static bool write_parts(struct sink *sink, struct iovec *parts, int count)
 {
-    for (uint32_t row = first; row < first + count; row++) {
-        const uint8_t *pixels = picture->pixels + (size_t)row * picture->row_bytes;
-        filter_row(filter, pixels, pixels - picture->row_bytes, picture->row_bytes, picture->step, out);
-        out += picture->row_bytes + 1;
-    }
-    return (size_t)count * (picture->row_bytes + 1);
-}
-
-/* The filter that makes the sampled bands smallest. */
-static enum filter choose_filter(struct pngout *png, const struct picture *picture)
-{
-    uint32_t rows = picture->height / SAMPLE_PART / BANDS;
-    uint32_t least = (uint32_t)(SAMPLE_BYTES_MIN / BANDS / (picture->row_bytes + 1) + 1);
-    enum filter best = FILTER_NONE;
-    size_t best_bytes = SIZE_MAX;
-    rows = rows > least ? rows : least;
-    rows = rows * BANDS > picture->height ? picture->height / BANDS : rows;
-    for (enum filter filter = FILTER_NONE; filter < FILTER_COUNT && rows > 0; filter++) {
-        size_t length = 0;
-        for (uint32_t band = 0; band < BANDS; band++) {
-            uint32_t first = (uint32_t)((uint64_t)(picture->height - rows) * (2 * band + 1) / (2 * BANDS));
-            length += filter_rows(picture, filter, first, rows, png->filtered + length);
+    while (count > 0) {
+        ssize_t n = writev(sink->descriptor, parts, count);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0) {
+            sink->failure = n < 0 ? errno : EIO;
+            return false;
         }
-        size_t bytes = deflate_zlib(png->deflate, png->filtered, length, png->stream, png->stream_capacity);
-        if (bytes > 0 && bytes < best_bytes) {
-            best = filter;
-            best_bytes = bytes;
+        sink->written += (uint64_t)n;
+        size_t done = (size_t)n;
+        for (; count > 0 && done >= parts->iov_len; parts++, count--)
+            done -= parts->iov_len;
+        if (count > 0) {
+            parts->iov_base = (uint8_t *)parts->iov_base + done;
+            parts->iov_len -= done;
         }
     }
-    return best;
+    return true;
 }
 
-/* ---- framing ---- */
-
-static void append_bytes(png_structp frame, png_bytep bytes, png_size_t length)
+static bool sink_flush(struct sink *sink, uint8_t *bytes, size_t length)
 {
-    buffer_append(png_get_io_ptr(frame), bytes, length);
+    struct iovec parts[2] = {{sink->small, sink->small_length}, {bytes, length}};
+    sink->small_length = 0;
+    return write_parts(sink, parts, length > 0 ? 2 : 1);
 }
 
-static void flush_nothing(png_structp frame)
+static void on_write(png_structp libpng, png_bytep bytes, size_t length)
 {
-    (void)frame;
+    struct sink *sink = png_get_io_ptr(libpng);
+    if (sink->small_length + length <= sizeof sink->small) {
+        memcpy(sink->small + sink->small_length, bytes, length);
+        sink->small_length += length;
+    } else if (!sink_flush(sink, bytes, length)) {
+        png_error(libpng, "write failed");
+    }
 }
 
-/* libpng's part: header, chunks and their checksums. Its errors come back by longjmp(), all within this
- * function, which acquires nothing after setjmp(). */
-static bool frame_png(struct pngout *png, const struct pngout_shape *shape, size_t stream_bytes)
+static void on_flush(png_structp libpng)
 {
-    png_structp frame = png_create_write_struct(PNG_LIBPNG_VER_STRING, NULL, NULL, NULL);
-    png_infop info = frame != NULL ? png_create_info_struct(frame) : NULL;
-    if (info == NULL || setjmp(png_jmpbuf(frame)) != 0) {
-        png_destroy_write_struct(&frame, &info);
+    (void)libpng; /* nothing is held back but by on_write(), whose rest write_png() sends */
+}
+
+static void on_error(png_structp libpng, png_const_charp text)
+{
+    (void)text; /* the sink knows why */
+    png_longjmp(libpng, 1);
+}
+
+static void on_warning(png_structp libpng, png_const_charp text)
+{
+    (void)libpng;
+    (void)text;
+}
+
+/* The only function with a setjmp(): nothing is acquired behind it, and no local changes behind it.
+ * png_write_end() is not called, because libpng refuses it when it has not compressed the image itself; IEND
+ * is written as the chunk it is. */
+static bool write_png(struct sink *sink, const struct pngout_shape *shape, const uint8_t *stream,
+                      size_t length)
+{
+    static const png_byte idat[5] = "IDAT", iend[5] = "IEND";
+    png_infop info = NULL;
+    png_structp libpng = png_create_write_struct(PNG_LIBPNG_VER_STRING, NULL, on_error, on_warning);
+    if (libpng != NULL)
+        info = png_create_info_struct(libpng);
+    if (info == NULL) {
+        sink->failure = ENOMEM;
+        png_destroy_write_struct(&libpng, NULL);
         return false;
     }
-    static const png_byte idat[] = "IDAT", iend[] = "IEND";
-    png_set_user_limits(frame, 0x7fffffff, 0x7fffffff);
-    png_set_write_fn(frame, &png->file, append_bytes, flush_nothing);
-    png_set_IHDR(frame, info, shape->width, shape->height, (int)shape->bit_depth,
-                 shape->samples == 3 ? PNG_COLOR_TYPE_RGB : PNG_COLOR_TYPE_GRAY, PNG_INTERLACE_NONE,
-                 PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
-    png_write_info(frame, info);
-    for (size_t at = 0; at < stream_bytes; at += IDAT_BYTES_MAX) {
-        size_t length = stream_bytes - at < IDAT_BYTES_MAX ? stream_bytes - at : IDAT_BYTES_MAX;
-        png_write_chunk(frame, idat, png->stream + at, length);
+    if (setjmp(png_jmpbuf(libpng)) != 0) {
+        png_destroy_write_struct(&libpng, &info);
+        return false;
     }
-    png_write_chunk(frame, iend, NULL, 0);
-    png_destroy_write_struct(&frame, &info);
-    return true;
+    png_set_write_fn(libpng, sink, on_write, on_flush);
+    png_set_user_limits(libpng, PNG_UINT_31_MAX, PNG_UINT_31_MAX);
+    png_set_IHDR(libpng, info, shape->width, shape->height, (int)shape->bit_depth,
+                 shape->samples == 1 ? PNG_COLOR_TYPE_GRAY : PNG_COLOR_TYPE_RGB, PNG_INTERLACE_NONE,
+                 PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
+    png_write_info(libpng, info);
+    for (size_t at = 0; at < length; at += IDAT_BYTES_MAX)
+        png_write_chunk(libpng, idat, stream + at,
+                        length - at < IDAT_BYTES_MAX ? length - at : IDAT_BYTES_MAX);
+    png_write_chunk(libpng, iend, NULL, 0);
+    png_destroy_write_struct(&libpng, &info);
+    return sink_flush(sink, NULL, 0);
 }
 
-static bool write_all(int descriptor, const char *bytes, size_t length, struct error *err)
+static bool write_failed(int number, struct error *err)
 {
-    for (size_t done = 0; done < length;) {
-        ssize_t count = write(descriptor, bytes + done, length - done);
-        if (count < 0 && errno == EINTR)
-            continue;
-        if (count < 0) {
-            bool full = errno == ENOSPC || errno == EDQUOT || errno == EFBIG;
-            return error_input(err, CATEGORY_DECODER, full ? CODE_OUTPUT_FULL : CODE_OUTPUT_IO, "%s",
-                               strerror(errno));
-        }
-        done += (size_t)count;
-    }
-    return true;
+    if (number == ENOMEM)
+        return error_input(err, CATEGORY_DECODER, CODE_LIMIT_MEMORY, "no memory for the PNG");
+    bool is_full = number == ENOSPC || number == EDQUOT;
+    errno = number;
+    (void)error_errno(err, ERROR_INPUT, "cannot write PNG");
+    err->category = CATEGORY_DECODER;
+    err->code = is_full ? CODE_OUTPUT_FULL : CODE_OUTPUT_IO;
+    return false;
 }
 
 bool pngout_write(struct pngout *png, int descriptor, const struct pngout_shape *shape, pngout_row_fn *row,
                   void *context, uint64_t *written, struct error *err)
 {
-    size_t step = (size_t)shape->samples * shape->bit_depth / 8, row_bytes = step * shape->width;
-    size_t rows = shape->height;
-    if (!reserve(&png->pixels, &png->pixels_capacity, rows + 1, row_bytes, err) ||
-        !reserve(&png->filtered, &png->filtered_capacity, rows, row_bytes + 1, err) ||
-        !reserve(&png->stream, &png->stream_capacity, deflate_bound(rows * (row_bytes + 1)), 1, err))
+    assert(shape->width > 0 && shape->height > 0 && shape->width <= PNG_UINT_31_MAX &&
+           shape->height <= PNG_UINT_31_MAX);
+    assert((shape->samples == 1 || shape->samples == 3) && (shape->bit_depth == 8 || shape->bit_depth == 16));
+    *written = 0;
+    size_t step = (size_t)shape->samples * shape->bit_depth / 8;
+    struct pngout_rows rows = {.row_bytes = shape->width * step, .height = shape->height, .step = step};
+    for (size_t i = 0; i < PNGOUT_METHOD_COUNT; i++) {
+        if (png->states[i] == NULL)
+            return error_input(err, CATEGORY_DECODER, CODE_LIMIT_MEMORY, "no memory for the compressor");
+    }
+    if (!reserve(&png->raw, rows.row_bytes + 1, rows.height, err) ||
+        !reserve(&png->row, rows.row_bytes, 1, err) || !reserve(&png->zeros, rows.row_bytes, 1, err) ||
+        !reserve(&png->sample, PNGOUT_SAMPLE_BYTES, 1, err))
         return false;
-    struct picture picture = {png->pixels + row_bytes, row_bytes, step, shape->height};
-    memset(png->pixels, 0, row_bytes);
+    rows.bytes = png->raw.bytes;
+    memset(png->zeros.bytes, 0, rows.row_bytes);
     for (uint32_t i = 0; i < shape->height; i++)
-        row(context, i, png->pixels + (i + 1) * row_bytes);
-    enum filter filter = choose_filter(png, &picture);
-    size_t length = filter_rows(&picture, filter, 0, shape->height, png->filtered);
-    size_t stream_bytes =
-        deflate_zlib(png->deflate, png->filtered, length, png->stream, png->stream_capacity);
-    buffer_truncate(&png->file, 0);
-    if (stream_bytes == 0 || !frame_png(png, shape, stream_bytes))
-        return error_set(err, ERROR_BUG, "cannot make a PNG of %u x %u pixels", shape->width, shape->height);
-    *written = png->file.length;
-    return write_all(descriptor, png->file.data, png->file.length, err);
+        row(context, i, pngout_row(&rows, i) + 1);
+
+    size_t length;
+    if (!compress_rows(png, &rows, shape, &length, err))
+        return false;
+    struct sink sink = {.descriptor = descriptor};
+    if (!write_png(&sink, shape, png->stream.bytes, length))
+        return write_failed(sink.failure != 0 ? sink.failure : ENOMEM, err);
+    *written = sink.written;
+    return true;
 }

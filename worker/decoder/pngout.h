@@ -2,7 +2,8 @@
  *
  * libpng frames the file; the deflate stream is ISA-L's where it exists (x86-64, arm64), libdeflate's
  * elsewhere: libpng's own default takes 20 to 100 times longer for the same size on 16-bit medical images.
- * One filter per image, chosen by compressing a sample of the rows. No ancillary chunks, not interlaced. */
+ * One filter per image, and for 8-bit and for very redundant images another compressor, chosen by trying on a
+ * sample of the rows (pngout_choice.h). No ancillary chunks, not interlaced. Memory: the picture twice. */
 #ifndef NIFFLER_WORKER_DECODER_PNGOUT_H
 #define NIFFLER_WORKER_DECODER_PNGOUT_H
 
@@ -10,7 +11,7 @@
 
 #include "common/error.h"
 
-struct pngout; /* buffers, reused from picture to picture */
+struct pngout; /* buffers and compressors, reused from picture to picture; for one thread */
 
 struct pngout *pngout_new(void);
 void pngout_free(struct pngout *png);
@@ -31,5 +32,10 @@ typedef void pngout_row_fn(void *context, uint32_t row, uint8_t *out);
  * CODE_LIMIT_MEMORY. */
 MUST_CHECK bool pngout_write(struct pngout *png, int descriptor, const struct pngout_shape *shape,
                              pngout_row_fn *row, void *context, uint64_t *written, struct error *err);
+
+/* For tests and benchmarks: compress with `deflate` (pngout_deflate.h; NULL: choose) and filter by `filter`
+ * (0 to 4; -1: choose) from now on. */
+struct pngout_deflate;
+void pngout_force(struct pngout *png, const struct pngout_deflate *deflate, int filter);
 
 #endif

@@ -1,0 +1,76 @@
+#!/bin/sh
+# install-packages.sh: installs the Debian packages that are missing.
+#
+#     deploy/install-packages.sh GROUP...
+#
+#     build   what compiling niffler-png needs
+#     test    what tests/run.sh needs besides
+#     bench   what the benchmarks need besides: the programs to compare with
+#
+# Installs as root, or by sudo. When nothing is missing it asks the package database only: no network, no rights.
+set -eu
+
+build="build-essential cmake ninja-build pkg-config libdcmtk-dev libcharls-dev libopenjp2-7-dev libpng-dev zlib1g-dev libdeflate-dev
+       libjansson-dev libsqlite3-dev libcurl4-openssl-dev libssl-dev"
+case $(dpkg --print-architecture 2>/dev/null || true) in
+amd64 | arm64) build="$build libisal-dev" ;; # not packaged for others, where libdeflate does its work
+'') echo "install-packages.sh: this is not Debian: install the packages named in deploy/install-packages.sh by hand" >&2
+    exit 2 ;;
+esac
+test="python3 python3-numpy python3-png python3-aiosmtpd libcmocka-dev dcmtk libopenjp2-tools shellcheck clang-format
+      mandoc openssl ccache"
+bench="dcmtk python3 libpng-tools"
+
+[ $# -gt 0 ] || set -- help
+wanted=
+for group in "$@"; do
+    case $group in
+    build) wanted="$wanted $build" ;;
+    test) wanted="$wanted $test" ;;
+    bench) wanted="$wanted $bench" ;;
+    *) echo "usage: deploy/install-packages.sh build|test|bench..." >&2; exit 2 ;;
+    esac
+done
+
+missing=
+for package in $wanted; do
+    state=$(dpkg-query -W -f '${db:Status-Abbrev}' "$package" 2>/dev/null || true)
+    case $state in
+    ?i*) ;;
+    *) missing="$missing $package" ;;
+    esac
+done
+if [ -z "$missing" ]; then
+    echo "packages ($*): nothing is missing"
+    exit 0
+fi
+
+if [ "$(id -u)" -eq 0 ]; then
+    as_root=
+elif command -v sudo >/dev/null 2>&1; then
+    as_root=sudo
+else
+    echo "install-packages.sh: these packages are missing, and installing them takes root or sudo:$missing" >&2
+    exit 3
+fi
+
+# The lists of a fresh system are empty, and those of an old one may not know a package.
+in_lists() {
+    for package in $missing; do
+        apt-cache show "$package" >/dev/null 2>&1 || return 1
+    done
+}
+
+# $as_root is one word or none, $missing a list of words: both are to be split.
+install_missing() {
+    # shellcheck disable=SC2086
+    $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $missing
+}
+
+echo "packages ($*): installing$missing"
+if in_lists && install_missing; then
+    exit 0
+fi
+# Lists that are too old name files that have gone from the mirrors.
+$as_root apt-get update
+install_missing

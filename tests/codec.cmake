@@ -1,0 +1,5 @@
+unit_test(codec decoder_core base)
+unit_test(image decoder_core base)
+
+add_executable(dump_samples EXCLUDE_FROM_ALL tools/dump_samples.c)
+target_link_libraries(dump_samples PRIVATE strict decoder_core base)

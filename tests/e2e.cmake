@@ -1,0 +1,19 @@
+# e2e_test(FILE CLASS SECONDS): one class of a Python file in tests/e2e, run on the programs of this build.
+function(e2e_test file class seconds)
+    add_test(NAME e2e.${file}.${class}
+             COMMAND Python3::Interpreter ${CMAKE_CURRENT_SOURCE_DIR}/e2e/test_${file}.py ${class})
+    set_tests_properties(e2e.${file}.${class} PROPERTIES LABELS e2e TIMEOUT ${seconds} SKIP_RETURN_CODE 77
+        ENVIRONMENT "NIFFLER_BUILD=${PROJECT_BINARY_DIR};NIFFLER_DECODER_STDERR=1")
+endfunction()
+
+e2e_test(outputs SampleSet 300)
+e2e_test(outputs SameBytes 300)
+e2e_test(outputs Compatibility 120)
+e2e_test(outputs Settings 300)
+e2e_test(resume Killed 600)
+e2e_test(resume Again 300)
+e2e_test(surroundings WrongFolders 60)
+e2e_test(surroundings OddFiles 300)
+e2e_test(surroundings Decoder 120)
+e2e_test(surroundings Output 300)
+e2e_test(corpus Corpus 600)

@@ -1,0 +1,30 @@
+#!/bin/sh
+# run.sh: installs what the tests need, builds twice (warnings are errors; address and undefined-behaviour sanitizers)
+# and runs all tests with both builds. Stops at the first stage that fails, with its exit status; ends with ctest's
+# closing lines.
+#
+#     tests/run.sh [CTEST_OPTION...]     such as -L unit, or -R samples
+set -eu
+cd -- "$(dirname -- "$0")/.."
+
+stage() {
+    echo
+    echo "== $*"
+}
+
+stage packages
+deploy/install-packages.sh build test
+
+if command -v ccache >/dev/null 2>&1; then
+    export CMAKE_C_COMPILER_LAUNCHER=ccache CMAKE_CXX_COMPILER_LAUNCHER=ccache
+fi
+jobs=$(nproc)
+
+for preset in dev asan; do
+    stage "$preset: configure"
+    cmake --preset "$preset"
+    stage "$preset: build"
+    cmake --build --preset "$preset" -j "$jobs"
+    stage "$preset: test"
+    ctest --preset "$preset" -j 2 "$@"
+done

@@ -1,0 +1,106 @@
+#!/usr/bin/python3
+"""check_binaries.py: rules of the house that can be read off the build's products.
+
+    check_binaries.py globals LIBRARY...       no variable that can change, but those listed here with their reason
+    check_binaries.py links PROGRAM DECODER    what the two programs need at run time, and what they must not
+    check_binaries.py tests BUILD_FOLDER       every test: a name of its own, a group, its label, a time limit
+"""
+import json
+import re
+import subprocess
+import sys
+
+# (object, variable, reason). log.c is the one module with state: where lines go.
+MAY_CHANGE = [
+    (r'log\.c\.o', r'.*', 'where lines go, and the texts of log_text() by thread'),
+    (r'codec_dcmtk\.cc\.o', r'_ZStL8__ioinit', "the C++ library's own, from <iostream>"),
+    (r'.*\.cc\.o', r'DW\.ref\..*', 'a pointer that the linker fills in, for exceptions'),
+]
+# The decoder is the only C++; the main program is the only one that talks to anybody.
+FORBIDDEN = {
+    'program': r'libstdc\+\+|libdcm|libofstd|liboflog|libij|libcharls|libopenjp2|libpng',
+    'decoder': r'libcurl|libjansson|libsqlite3|librdkafka|libhiredis|libcrypto|libssl',
+}
+NEEDED = {'program': r'libsqlite3', 'decoder': r'libopenjp2'}
+GROUPS = ('unit', 'contract', 'fault', 'e2e', 'samples', 'style', 'fuzz', 'bench')
+
+
+def output(*command):
+    return subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout.decode()
+
+
+def changeable(library):
+    """(object, variable) of everything in a writable section that is not constant after relocation."""
+    member = ''
+    for line in output('objdump', '-t', library).splitlines():
+        match = re.match(r'(\S+\.o): +file format', line)
+        if match:
+            member = match.group(1)
+            continue
+        match = re.match(r'[0-9a-f]+ (.{7}) (\S+)\s+[0-9a-f]+ (?:\.hidden )?(\S+)$', line)
+        if not match or match.group(3).startswith('.'):
+            continue
+        section = match.group(2)
+        if re.match(r'\.(data|bss|tdata|tbss)(\.|$)|\*COM\*', section) and not section.startswith('.data.rel.ro'):
+            yield member, match.group(3)
+
+
+def check_globals(libraries):
+    found = 0
+    for library in libraries:
+        if 'file format' not in output('objdump', '-t', library):
+            yield f'{library}: no objects in it'
+        for member, variable in changeable(library):
+            allowed = [i for i, (where, what, _) in enumerate(MAY_CHANGE)
+                       if re.fullmatch(where, member) and re.fullmatch(what, variable)]
+            found += bool(allowed)
+            if not allowed:
+                yield f'{library}({member}): the variable {variable} can change'
+    if found == 0:
+        yield 'not even log.c has a variable: this test sees nothing'
+
+
+def check_links(programs):
+    for role, path in zip(('program', 'decoder'), programs):
+        needed = re.findall(r'\(NEEDED\).*\[(.*)\]', output('readelf', '-d', path))
+        for library in needed:
+            if re.match(FORBIDDEN[role], library):
+                yield f'{path} needs {library}'
+        if not any(re.match(NEEDED[role], library) for library in needed):
+            yield f'{path} does not need {NEEDED[role]}: is it the right program?'
+
+
+def check_tests(folders):
+    listed = json.loads(output('ctest', '--test-dir', folders[0], '--show-only=json-v1'))['tests']
+    names = [test['name'] for test in listed]
+    for name in sorted(set(names)):
+        if names.count(name) > 1:
+            yield f'{name}: {names.count(name)} tests of this name'
+    for test in listed:
+        name = test['name']
+        properties = {entry['name']: entry['value'] for entry in test.get('properties', [])}
+        group = name.split('.')[0]
+        if not re.fullmatch(r'[a-z0-9]+\.[a-z0-9_.]+', name) or group not in GROUPS:
+            yield f'{name}: a name is group.subject, of the groups ' + ' '.join(GROUPS)
+        elif group not in properties.get('LABELS', []):
+            yield f'{name}: has not the label {group}'
+        if not 0 < properties.get('TIMEOUT', 0) <= 1200:
+            yield f'{name}: has no time limit, or one above 20 minutes'
+        if properties.get('DISABLED') or 'SKIP_RETURN_CODE' in properties or properties.get('WILL_FAIL'):
+            yield f'{name}: is disabled, can be skipped, or is expected to fail'
+    if len(names) < 20:
+        yield f'only {len(names)} tests: where are they?'
+
+
+def main():
+    modes = {'globals': check_globals, 'links': check_links, 'tests': check_tests}
+    if len(sys.argv) < 3 or sys.argv[1] not in modes:
+        raise SystemExit(__doc__)
+    complaints = list(modes[sys.argv[1]](sys.argv[2:]))
+    for complaint in complaints:
+        print(complaint)
+    return 1 if complaints else 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

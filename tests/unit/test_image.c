@@ -1,0 +1,693 @@
+/* The Image Pixel module and the frames of whole files, built here in memory. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "tests/unit/codec_streams.h"
+#include "worker/decoder/image.h"
+
+#define EXPLICIT_LITTLE "1.2.840.10008.1.2.1"
+#define EXPLICIT_BIG "1.2.840.10008.1.2.2"
+#define RLE "1.2.840.10008.1.2.5"
+#define JPEG_BASELINE "1.2.840.10008.1.2.4.50"
+#define JPEG_LOSSLESS "1.2.840.10008.1.2.4.70"
+#define DEFLATED_FRAME "1.2.840.10008.1.2.8.1"
+
+static const struct options defaults = {.max_pixels = 1000000,
+                                        .max_frames = 1000,
+                                        .max_attributes = 1000,
+                                        .max_nesting = 16,
+                                        .max_metadata_bytes = 1000000};
+
+/* ---- a file in memory ------------------------------------------------------------------------- */
+
+struct file {
+    uint8_t bytes[16384];
+    size_t length;
+    bool big;
+};
+
+static void put(struct file *file, const void *bytes, size_t length)
+{
+    assert_true(file->length + length <= sizeof file->bytes);
+    if (length > 0)
+        memcpy(file->bytes + file->length, bytes, length);
+    file->length += length;
+}
+
+static void put_number(struct file *file, uint32_t value, uint32_t size, bool big)
+{
+    uint8_t bytes[4];
+    for (uint32_t i = 0; i < size; i++)
+        bytes[i] = (uint8_t)(value >> (8 * (big ? size - 1 - i : i)));
+    put(file, bytes, size);
+}
+
+static void put_header(struct file *file, uint32_t tag, const char *vr, uint32_t length, bool big)
+{
+    put_number(file, tag >> 16, 2, big);
+    put_number(file, tag & 0xFFFF, 2, big);
+    put(file, vr, 2);
+    if (vr[0] == 'O') {
+        put_number(file, 0, 2, big);
+        put_number(file, length, 4, big);
+    } else {
+        put_number(file, length, 2, big);
+    }
+}
+
+static void put_text(struct file *file, uint32_t tag, const char *vr, const char *text, bool big)
+{
+    size_t length = strlen(text);
+    put_header(file, tag, vr, (uint32_t)(length + length % 2), big);
+    put(file, text, length);
+    put(file, vr[0] == 'U' ? "\0" : " ", length % 2);
+}
+
+static void put_us(struct file *file, uint32_t tag, uint32_t value)
+{
+    put_header(file, tag, "US", 2, file->big);
+    put_number(file, value, 2, file->big);
+}
+
+struct shape {
+    const char *syntax, *photometric;
+    uint32_t samples, planar, frames, rows, columns, allocated, stored, high, representation;
+};
+
+/* A grey image of 16 bits, to be changed where a test cares. */
+static struct shape grey_shape(uint32_t rows, uint32_t columns)
+{
+    return (struct shape){.syntax = EXPLICIT_LITTLE,
+                          .photometric = "MONOCHROME2",
+                          .samples = 1,
+                          .frames = 1,
+                          .rows = rows,
+                          .columns = columns,
+                          .allocated = 16,
+                          .stored = 16,
+                          .high = 15};
+}
+
+/* Everything up to the pixel data. */
+static void begin(struct file *file, const struct shape *shape)
+{
+    static const uint8_t preamble[128];
+    char frames[16];
+    *file = (struct file){.big = strcmp(shape->syntax, EXPLICIT_BIG) == 0};
+    put(file, preamble, sizeof preamble);
+    put(file, "DICM", 4);
+    size_t uid = strlen(shape->syntax);
+    put_header(file, 0x00020000, "UL", 4, false);
+    put_number(file, (uint32_t)(8 + uid + uid % 2), 4, false);
+    put_text(file, 0x00020010, "UI", shape->syntax, false);
+    put_us(file, 0x00280002, shape->samples);
+    put_text(file, 0x00280004, "CS", shape->photometric, file->big);
+    if (shape->samples > 1)
+        put_us(file, 0x00280006, shape->planar);
+    (void)snprintf(frames, sizeof frames, "%u", shape->frames);
+    put_text(file, 0x00280008, "IS", frames, file->big);
+    put_us(file, 0x00280010, shape->rows);
+    put_us(file, 0x00280011, shape->columns);
+    put_us(file, 0x00280100, shape->allocated);
+    put_us(file, 0x00280101, shape->stored);
+    put_us(file, 0x00280102, shape->high);
+    put_us(file, 0x00280103, shape->representation);
+}
+
+static void put_pixels(struct file *file, const char *vr, const void *bytes, size_t length)
+{
+    put_header(file, 0x7FE00010, vr, (uint32_t)length, file->big);
+    put(file, bytes, length);
+}
+
+static void begin_fragments(struct file *file, const uint32_t *offsets, uint32_t count)
+{
+    put_header(file, 0x7FE00010, "OB", 0xFFFFFFFF, false);
+    put_number(file, 0xE000FFFE, 4, false);
+    put_number(file, 4 * count, 4, false);
+    for (uint32_t i = 0; i < count; i++)
+        put_number(file, offsets[i], 4, false);
+}
+
+static void put_fragment(struct file *file, const void *bytes, size_t length)
+{
+    put_number(file, 0xE000FFFE, 4, false);
+    put_number(file, (uint32_t)length, 4, false);
+    put(file, bytes, length);
+}
+
+static void end_fragments(struct file *file)
+{
+    put_number(file, 0xE0DDFFFE, 4, false);
+    put_number(file, 0, 4, false);
+}
+
+/* ---- reading it ------------------------------------------------------------------------------- */
+
+struct fixture {
+    struct dicom *dcm;
+    struct image *image;
+    int descriptor;
+    char notes[128];
+};
+
+static int set_up(void **state)
+{
+    struct fixture *fixture = test_calloc(1, sizeof *fixture);
+    fixture->dcm = dicom_new();
+    fixture->image = image_new();
+    fixture->descriptor = -1;
+    *state = fixture;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct fixture *fixture = *state;
+    if (fixture->descriptor >= 0)
+        (void)close(fixture->descriptor);
+    image_free(fixture->image);
+    dicom_free(fixture->dcm);
+    test_free(fixture);
+    return 0;
+}
+
+static bool inspect(struct fixture *fixture, const struct file *file, const struct options *options,
+                    struct error *err)
+{
+    if (fixture->descriptor >= 0)
+        (void)close(fixture->descriptor);
+    fixture->descriptor = memfd_create("dicom", MFD_CLOEXEC);
+    assert_true(fixture->descriptor >= 0);
+    assert_int_equal(write(fixture->descriptor, file->bytes, file->length), (ssize_t)file->length);
+    assert_int_equal(lseek(fixture->descriptor, 0, SEEK_SET), 0);
+    *err = (struct error){0};
+    assert_true(dicom_read(fixture->dcm, fixture->descriptor, options, err));
+    return image_inspect(fixture->image, fixture->dcm, options, err);
+}
+
+static const struct codec_samples *read_frame(struct fixture *fixture, uint32_t frame)
+{
+    const struct codec_samples *samples = NULL;
+    struct error err = {0};
+    fixture->notes[0] = '\0';
+    if (!image_read_frame(fixture->image, frame, &defaults, &samples, fixture->notes, sizeof fixture->notes,
+                          &err))
+        fail_msg("frame %u: %s", frame, err.text);
+    return samples;
+}
+
+static void open_image(struct fixture *fixture, const struct file *file)
+{
+    struct error err;
+    if (!inspect(fixture, file, &defaults, &err))
+        fail_msg("refused: %s", err.text);
+}
+
+static void refuse_image(struct fixture *fixture, const struct file *file, const struct options *options,
+                         enum category category, const char *code)
+{
+    struct error err;
+    assert_false(inspect(fixture, file, options, &err));
+    assert_int_equal(err.kind, ERROR_INPUT);
+    assert_int_equal(err.category, category);
+    assert_string_equal(err.code, code);
+}
+
+/* ---- native ----------------------------------------------------------------------------------- */
+
+static void test_stored_bits_are_cut_out(void **state)
+{
+    struct shape shape = grey_shape(1, 4);
+    struct file file;
+    shape.stored = 12;
+    shape.high = 11;
+    shape.representation = 1;
+    begin(&file, &shape);
+    put_pixels(&file, "OW", "\xFF\xF7\x00\xF8\x01\x70\xFF\xFF", 8);
+    open_image(*state, &file);
+    const struct codec_samples *samples = read_frame(*state, 0);
+    const int16_t wanted[4] = {2047, -2048, 1, -1};
+    assert_true(samples->is_signed);
+    assert_int_equal(samples->bytes, 2);
+    assert_memory_equal(samples->data, wanted, sizeof wanted);
+    /* Compatibility takes the container whole. */
+    struct options niffler = defaults;
+    struct error err;
+    niffler.compatibility_niffler = true;
+    assert_true(inspect(*state, &file, &niffler, &err));
+    const int16_t whole[4] = {(int16_t)0xF7FF, (int16_t)0xF800, 0x7001, -1};
+    assert_memory_equal(read_frame(*state, 0)->data, whole, sizeof whole);
+}
+
+static void test_big_endian(void **state)
+{
+    struct shape shape = grey_shape(1, 3);
+    struct file file;
+    shape.syntax = EXPLICIT_BIG;
+    begin(&file, &shape);
+    put_pixels(&file, "OW", "\x01\x02\x03\x04\x05\x06", 6);
+    open_image(*state, &file);
+    const uint16_t words[3] = {0x0102, 0x0304, 0x0506};
+    assert_memory_equal(read_frame(*state, 0)->data, words, sizeof words);
+    /* Bytes in words: frames of an odd number of bytes begin in the middle of one. */
+    shape = (struct shape){EXPLICIT_BIG, "MONOCHROME2", 1, 0, 2, 1, 3, 8, 8, 7, 0};
+    begin(&file, &shape);
+    put_pixels(&file, "OW", "\x02\x01\x04\x03\x06\x05", 6);
+    open_image(*state, &file);
+    assert_memory_equal(read_frame(*state, 0)->data, "\x01\x02\x03", 3);
+    assert_memory_equal(read_frame(*state, 1)->data, "\x04\x05\x06", 3);
+}
+
+static void test_single_bits_run_over_frames(void **state)
+{
+    struct shape shape = {EXPLICIT_LITTLE, "MONOCHROME2", 1, 0, 3, 1, 5, 1, 1, 0, 0};
+    struct file file;
+    begin(&file, &shape);
+    put_pixels(&file, "OB", "\xB1\x46", 2); /* 10001 10101 10001 0 */
+    open_image(*state, &file);
+    assert_memory_equal(read_frame(*state, 0)->data, "\1\0\0\0\1", 5);
+    assert_memory_equal(read_frame(*state, 1)->data, "\1\0\1\0\1", 5);
+    assert_memory_equal(read_frame(*state, 2)->data, "\1\0\0\0\1", 5);
+}
+
+static void test_planes_and_pixels_give_the_same(void **state)
+{
+    struct shape shape = {EXPLICIT_LITTLE, "RGB", 3, 0, 1, 1, 2, 8, 8, 7, 0};
+    struct file file;
+    for (shape.planar = 0; shape.planar < 2; shape.planar++) {
+        begin(&file, &shape);
+        put_pixels(&file, "OB", shape.planar ? "\x01\x04\x02\x05\x03\x06" : "\x01\x02\x03\x04\x05\x06", 6);
+        open_image(*state, &file);
+        const struct codec_samples *samples = read_frame(*state, 0);
+        assert_int_equal(samples->samples, 3);
+        assert_memory_equal(samples->data, "\x01\x02\x03\x04\x05\x06", 6);
+    }
+}
+
+static void test_ycbcr_becomes_rgb(void **state)
+{
+    struct shape shape = {EXPLICIT_LITTLE, "YBR_FULL", 3, 0, 1, 1, 2, 8, 8, 7, 0};
+    struct file file;
+    begin(&file, &shape);
+    put_pixels(&file, "OB", "\x64\x80\x80\x64\x80\xC0", 6);
+    open_image(*state, &file);
+    /* Grey; and 100 + 1.402 * 64 = 189.7, 100 - 0.714136 * 64 = 54.3, 100. */
+    assert_memory_equal(read_frame(*state, 0)->data, "\x64\x64\x64\xBE\x36\x64", 6);
+    /* 4:2:2: two pixels share the chroma. */
+    shape.photometric = "YBR_FULL_422";
+    begin(&file, &shape);
+    put_pixels(&file, "OB", "\x64\x65\x80\x80", 4);
+    open_image(*state, &file);
+    assert_memory_equal(read_frame(*state, 0)->data, "\x64\x64\x64\x65\x65\x65", 6);
+    /* Full chroma under that name, told by the length. */
+    begin(&file, &shape);
+    put_pixels(&file, "OB", "\x64\x80\x80\x65\x80\x80", 6);
+    open_image(*state, &file);
+    assert_memory_equal(read_frame(*state, 0)->data, "\x64\x64\x64\x65\x65\x65", 6);
+}
+
+static void test_float_samples(void **state)
+{
+    struct shape shape = grey_shape(1, 2);
+    const float values[2] = {-1.5f, 1e9f};
+    struct file file;
+    shape.allocated = 32;
+    begin(&file, &shape);
+    put_header(&file, 0x7FE00008, "OF", sizeof values, false);
+    put(&file, values, sizeof values);
+    open_image(*state, &file);
+    const struct codec_samples *samples = read_frame(*state, 0);
+    assert_true(samples->is_float);
+    assert_int_equal(samples->bytes, 4);
+    assert_memory_equal(samples->data, values, sizeof values);
+}
+
+/* ---- palettes --------------------------------------------------------------------------------- */
+
+static void put_descriptor(struct file *file, uint32_t tag, uint32_t count, uint32_t first, uint32_t bits)
+{
+    put_header(file, tag, "US", 6, file->big);
+    put_number(file, count, 2, file->big);
+    put_number(file, first, 2, file->big);
+    put_number(file, bits, 2, file->big);
+}
+
+static void put_words(struct file *file, uint32_t tag, const uint16_t *words, uint32_t count)
+{
+    put_header(file, tag, "OW", 2 * count, file->big);
+    for (uint32_t i = 0; i < count; i++)
+        put_number(file, words[i], 2, file->big);
+}
+
+static void test_palette_of_words(void **state)
+{
+    static const uint16_t tables[3][3] = {{0x100, 0x200, 0x300}, {1, 2, 3}, {0xFFFF, 0xFFFE, 0xFFFD}};
+    struct shape shape = {EXPLICIT_LITTLE, "PALETTE COLOR", 1, 0, 1, 1, 4, 8, 8, 7, 0};
+    struct file file;
+    for (int big = 0; big < 2; big++) {
+        shape.syntax = big ? EXPLICIT_BIG : EXPLICIT_LITTLE;
+        begin(&file, &shape);
+        for (uint32_t i = 0; i < 3; i++)
+            put_descriptor(&file, 0x00281101 + i, 3, 10, 16);
+        for (uint32_t i = 0; i < 3; i++)
+            put_words(&file, 0x00281201 + i, tables[i], 3);
+        put_pixels(&file, "OB", "\x00\x0A\x0B\xFF", 4);
+        open_image(*state, &file);
+        const struct codec_samples *samples = read_frame(*state, 0);
+        const uint16_t wanted[12] = {0x100, 1, 0xFFFF, 0x100, 1, 0xFFFF, 0x200, 2, 0xFFFE, 0x300, 3, 0xFFFD};
+        assert_int_equal(samples->samples, 3);
+        assert_int_equal(samples->bytes, 2);
+        assert_memory_equal(samples->data, wanted, sizeof wanted);
+    }
+    /* Compatibility shows the indices. */
+    struct options niffler = defaults;
+    const struct codec_samples *samples = NULL;
+    struct error err;
+    niffler.compatibility_niffler = true;
+    assert_true(inspect(*state, &file, &niffler, &err));
+    struct fixture *fixture = *state;
+    assert_true(image_read_frame(fixture->image, 0, &niffler, &samples, NULL, 0, &err));
+    assert_int_equal(samples->samples, 1);
+    assert_memory_equal(samples->data, "\x00\x0A\x0B\xFF", 4);
+}
+
+static void test_palette_of_segments(void **state)
+{
+    /* Discrete: 0, 10; linear: two more, up to 20; indirect: the first segment once more. */
+    static const uint16_t segments[] = {0, 2, 0, 10, 1, 2, 20, 2, 1, 0, 0};
+    struct shape shape = {EXPLICIT_LITTLE, "PALETTE COLOR", 1, 0, 1, 1, 6, 8, 8, 7, 0};
+    struct file file;
+    begin(&file, &shape);
+    for (uint32_t i = 0; i < 3; i++)
+        put_descriptor(&file, 0x00281101 + i, 6, 0, 16);
+    for (uint32_t i = 0; i < 3; i++)
+        put_words(&file, 0x00281221 + i, segments, sizeof segments / sizeof segments[0]);
+    put_pixels(&file, "OB", "\x00\x01\x02\x03\x04\x05", 6);
+    open_image(*state, &file);
+    static const uint16_t wanted[6] = {0, 10, 15, 20, 0, 10};
+    const uint16_t *data = read_frame(*state, 0)->data;
+    for (uint32_t i = 0; i < 6; i++)
+        for (uint32_t sample = 0; sample < 3; sample++)
+            assert_int_equal(data[3 * i + sample], wanted[i]);
+}
+
+static void test_palettes_that_are_wrong(void **state)
+{
+    static const uint16_t endless[] = {0, 0, 2, 65535, 0, 0, 2, 65535, 0, 0};
+    static const uint16_t itself[] = {0, 1, 7, 2, 5, 6, 0};
+    struct shape shape = {EXPLICIT_LITTLE, "PALETTE COLOR", 1, 0, 1, 1, 2, 8, 8, 7, 0};
+    struct file file;
+    begin(&file, &shape);
+    put_pixels(&file, "OB", "\x00\x01", 2);
+    refuse_image(*state, &file, &defaults, CATEGORY_NOT_USABLE, CODE_MISSING_ATTRIBUTE);
+    for (int which = 0; which < 2; which++) {
+        begin(&file, &shape);
+        for (uint32_t i = 0; i < 3; i++)
+            put_descriptor(&file, 0x00281101 + i, 0, 0, 16);
+        for (uint32_t i = 0; i < 3; i++)
+            put_words(&file, 0x00281221 + i, which ? itself : endless, which ? 7 : 10);
+        put_pixels(&file, "OB", "\x00\x01", 2);
+        refuse_image(*state, &file, &defaults, CATEGORY_CONTRADICTION, CODE_MALFORMED);
+    }
+}
+
+/* ---- encapsulated ----------------------------------------------------------------------------- */
+
+static uint32_t stream_grey_16(uint32_t row, uint32_t column)
+{
+    return (row * 4001 + column * 257 + 7) & 65535;
+}
+
+static void check_stream_frame(struct fixture *fixture, uint32_t frame)
+{
+    const struct codec_samples *samples = read_frame(fixture, frame);
+    assert_int_equal(samples->bytes, 2);
+    for (uint32_t row = 0; row < 8; row++)
+        for (uint32_t column = 0; column < 16; column++)
+            assert_int_equal(((const uint16_t *)samples->data)[16 * row + column],
+                             stream_grey_16(row, column));
+}
+
+static const uint32_t no_offsets[1];
+
+/* Two frames in three fragments: where the second begins is told by the table, by the stream, or by neither.
+ */
+static void test_frames_of_several_fragments(void **state)
+{
+    struct shape shape = grey_shape(8, 16);
+    struct file file;
+    const size_t size = sizeof jpeg_lossless_16, half = 100;
+    const uint32_t right[2] = {0, (uint32_t)(16 + size)}, wrong[2] = {0, 77};
+    const uint32_t *tables[3] = {no_offsets, right, wrong};
+    shape.syntax = JPEG_LOSSLESS;
+    shape.frames = 2;
+    for (uint32_t table = 0; table < 3; table++) {
+        begin(&file, &shape);
+        begin_fragments(&file, tables[table], table == 0 ? 0 : 2);
+        put_fragment(&file, jpeg_lossless_16, half);
+        put_fragment(&file, jpeg_lossless_16 + half, size - half);
+        put_fragment(&file, jpeg_lossless_16, size);
+        if (table != 2)
+            end_fragments(&file); /* else it is missing */
+        open_image(*state, &file);
+        check_stream_frame(*state, 0);
+        check_stream_frame(*state, 1);
+    }
+    begin(&file, &shape);
+    begin_fragments(&file, no_offsets, 0);
+    for (int i = 0; i < 3; i++)
+        put_fragment(&file, jpeg_lossless_16, size);
+    end_fragments(&file);
+    refuse_image(*state, &file, &defaults, CATEGORY_CONTRADICTION, CODE_MALFORMED);
+    shape.frames = 4;
+    begin(&file, &shape);
+    begin_fragments(&file, no_offsets, 0);
+    put_fragment(&file, jpeg_lossless_16, size);
+    end_fragments(&file);
+    refuse_image(*state, &file, &defaults, CATEGORY_CONTRADICTION, CODE_TOO_SHORT);
+}
+
+static void test_extended_offset_table(void **state)
+{
+    struct shape shape = grey_shape(8, 16);
+    struct file file;
+    const uint32_t size = sizeof jpeg_lossless_16, half = 100;
+    shape.syntax = JPEG_LOSSLESS;
+    shape.frames = 2;
+    begin(&file, &shape);
+    put_header(&file, 0x7FE00001, "OV", 16, false);
+    for (uint32_t i = 0; i < 2; i++) {
+        put_number(&file, i * (8 + size), 4, false);
+        put_number(&file, 0, 4, false);
+    }
+    begin_fragments(&file, no_offsets, 0);
+    put_fragment(&file, jpeg_lossless_16, size);
+    put_fragment(&file, jpeg_lossless_16, half);
+    put_fragment(&file, jpeg_lossless_16 + half, size - half);
+    end_fragments(&file);
+    open_image(*state, &file);
+    check_stream_frame(*state, 0);
+    check_stream_frame(*state, 1);
+}
+
+static void test_codestream_wins_over_header(void **state)
+{
+    struct shape shape = grey_shape(8, 16);
+    struct fixture *fixture = *state;
+    struct file file;
+    shape.syntax = JPEG_LOSSLESS;
+    shape.stored = 12;
+    shape.high = 11;
+    begin(&file, &shape);
+    begin_fragments(&file, no_offsets, 0);
+    put_fragment(&file, jpeg_lossless_16, sizeof jpeg_lossless_16);
+    end_fragments(&file);
+    open_image(*state, &file);
+    check_stream_frame(*state, 0); /* not masked to 12 bits */
+    assert_string_equal(fixture->notes, "codestream precision 16, header 12");
+
+    shape = (struct shape){JPEG_BASELINE, "RGB", 3, 0, 1, 8, 16, 8, 8, 7, 0};
+    begin(&file, &shape);
+    begin_fragments(&file, no_offsets, 0);
+    put_fragment(&file, jpeg_baseline_ycc, sizeof jpeg_baseline_ycc);
+    end_fragments(&file);
+    open_image(*state, &file);
+    const uint8_t *data = read_frame(*state, 0)->data;
+    assert_string_equal(fixture->notes, "codestream YCbCr, header RGB");
+    assert_in_range(data[3 * 16 * 7], 205, 215); /* row 7, column 0: red 210 */
+}
+
+static void test_codestream_sign_is_that_of_the_header(void **state)
+{
+    struct shape shape = grey_shape(8, 16);
+    struct file file;
+    shape.syntax = JPEG_LOSSLESS;
+    shape.representation = 1;
+    begin(&file, &shape);
+    begin_fragments(&file, no_offsets, 0);
+    put_fragment(&file, jpeg_lossless_16, sizeof jpeg_lossless_16);
+    end_fragments(&file);
+    open_image(*state, &file);
+    const struct codec_samples *samples = read_frame(*state, 0);
+    assert_true(samples->is_signed);
+    assert_int_equal(((const int16_t *)samples->data)[16 * 7 + 15], stream_grey_16(7, 15));
+}
+
+static void test_deflated_frame(void **state)
+{
+    /* A stored block of 6 bytes (RFC 1951 3.2.4). */
+    static const uint8_t stream[] = {1, 6, 0, 0xF9, 0xFF, 1, 0, 2, 0, 3, 0};
+    struct shape shape = grey_shape(1, 3);
+    struct file file;
+    shape.syntax = DEFLATED_FRAME;
+    for (int cut = 0; cut < 2; cut++) {
+        begin(&file, &shape);
+        begin_fragments(&file, no_offsets, 0);
+        put_fragment(&file, stream, sizeof stream - (size_t)cut);
+        end_fragments(&file);
+        open_image(*state, &file);
+        if (cut == 0) {
+            const uint16_t wanted[3] = {1, 2, 3};
+            assert_memory_equal(read_frame(*state, 0)->data, wanted, sizeof wanted);
+        } else {
+            const struct codec_samples *samples = NULL;
+            struct fixture *fixture = *state;
+            struct error err = {0};
+            assert_false(image_read_stored(fixture->image, 0, &samples, NULL, 0, &err));
+            assert_string_equal(err.code, CODE_TOO_SHORT);
+        }
+    }
+}
+
+/* ---- refusals --------------------------------------------------------------------------------- */
+
+static void refuse_shape(struct fixture *fixture, const struct shape *shape, size_t bytes,
+                         enum category category, const char *code)
+{
+    static const uint8_t pixels[64];
+    struct file file;
+    begin(&file, shape);
+    put_pixels(&file, "OW", pixels, bytes);
+    refuse_image(fixture, &file, &defaults, category, code);
+}
+
+static void test_refusals(void **state)
+{
+    struct shape shape = grey_shape(2, 2);
+    refuse_shape(*state, &shape, 6, CATEGORY_CONTRADICTION, CODE_TOO_SHORT);
+    shape.frames = 2;
+    refuse_shape(*state, &shape, 14, CATEGORY_CONTRADICTION, CODE_TOO_SHORT);
+    shape = grey_shape(0, 2);
+    refuse_shape(*state, &shape, 8, CATEGORY_CONTRADICTION, CODE_MALFORMED);
+    shape = grey_shape(2, 2);
+    shape.stored = 17;
+    refuse_shape(*state, &shape, 8, CATEGORY_CONTRADICTION, CODE_MALFORMED);
+    shape = grey_shape(2, 2);
+    shape.high = 16;
+    refuse_shape(*state, &shape, 8, CATEGORY_CONTRADICTION, CODE_MALFORMED);
+    shape.high = 14;
+    refuse_shape(*state, &shape, 8, CATEGORY_CONTRADICTION, CODE_MALFORMED);
+    shape = grey_shape(2, 2);
+    shape.allocated = 64;
+    refuse_shape(*state, &shape, 32, CATEGORY_UNDECODABLE, CODE_UNSUPPORTED_PIXELS);
+    shape = grey_shape(2, 2);
+    shape.samples = 3;
+    refuse_shape(*state, &shape, 24, CATEGORY_CONTRADICTION, CODE_MALFORMED);
+    shape = grey_shape(2, 2);
+    shape.photometric = "CMYK";
+    refuse_shape(*state, &shape, 8, CATEGORY_UNDECODABLE, CODE_UNSUPPORTED_PIXELS);
+    shape = grey_shape(65535, 65535);
+    refuse_shape(*state, &shape, 2, CATEGORY_DECODER, CODE_LIMIT_PIXELS);
+    shape = grey_shape(1, 1);
+    shape.frames = 1001;
+    refuse_shape(*state, &shape, 64, CATEGORY_DECODER, CODE_LIMIT_PIXELS);
+    shape = grey_shape(2, 2);
+    shape.syntax = JPEG_BASELINE;
+    refuse_shape(*state, &shape, 8, CATEGORY_CONTRADICTION, CODE_MALFORMED);
+    shape.syntax = "1.2.840.10008.1.2.4.102";
+    refuse_shape(*state, &shape, 8, CATEGORY_UNDECODABLE, CODE_UNSUPPORTED_SYNTAX);
+}
+
+static void test_no_pixels(void **state)
+{
+    struct shape shape = grey_shape(2, 2);
+    struct fixture *fixture = *state;
+    struct file file;
+    begin(&file, &shape);
+    refuse_image(*state, &file, &defaults, CATEGORY_NOT_USABLE, CODE_NO_PIXELS);
+    assert_true(image_is_image(fixture->dcm)); /* it has Rows */
+}
+
+static void test_encapsulated_under_a_native_syntax(void **state)
+{
+    struct shape shape = grey_shape(8, 16);
+    struct file file;
+    begin(&file, &shape);
+    begin_fragments(&file, no_offsets, 0);
+    put_fragment(&file, jpeg_lossless_16, sizeof jpeg_lossless_16);
+    end_fragments(&file);
+    refuse_image(*state, &file, &defaults, CATEGORY_CONTRADICTION, CODE_MALFORMED);
+}
+
+/* A file cut at any byte of its fragments: refused in time, or whole. */
+static void test_cut_files(void **state)
+{
+    struct shape shape = grey_shape(8, 16);
+    struct fixture *fixture = *state;
+    struct file file;
+    shape.syntax = JPEG_LOSSLESS;
+    begin(&file, &shape);
+    size_t start = file.length;
+    begin_fragments(&file, no_offsets, 0);
+    put_fragment(&file, jpeg_lossless_16, 120);
+    put_fragment(&file, jpeg_lossless_16 + 120, sizeof jpeg_lossless_16 - 120);
+    end_fragments(&file);
+    size_t end = file.length;
+    for (file.length = start; file.length < end; file.length++) {
+        const struct codec_samples *samples = NULL;
+        struct error err;
+        if (!inspect(fixture, &file, &defaults, &err) ||
+            !image_read_stored(fixture->image, 0, &samples, NULL, 0, &err))
+            assert_int_equal(err.kind, ERROR_INPUT);
+        else
+            check_stream_frame(fixture, 0);
+    }
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_stored_bits_are_cut_out),
+        TEST(test_big_endian),
+        TEST(test_single_bits_run_over_frames),
+        TEST(test_planes_and_pixels_give_the_same),
+        TEST(test_ycbcr_becomes_rgb),
+        TEST(test_float_samples),
+        TEST(test_palette_of_words),
+        TEST(test_palette_of_segments),
+        TEST(test_palettes_that_are_wrong),
+        TEST(test_frames_of_several_fragments),
+        TEST(test_extended_offset_table),
+        TEST(test_codestream_wins_over_header),
+        TEST(test_codestream_sign_is_that_of_the_header),
+        TEST(test_deflated_frame),
+        TEST(test_refusals),
+        TEST(test_no_pixels),
+        TEST(test_encapsulated_under_a_native_syntax),
+        TEST(test_cut_files),
+    };
+    codec_init();
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
