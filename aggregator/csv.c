@@ -174,6 +174,8 @@ static bool choose_columns(struct export *ex, struct store *store, struct error 
         for (size_t i = 0; i < count; i++)
             if (!ex->options->common_headers_only || is_common(&columns[i], rows))
                 show(ex, &columns[i]);
+    if (count == 0) /* no rows; a header all the same, for readers that want one */
+        buffer_append_text(&ex->metadata, "file,has_pix_array,category");
     buffer_append_char(&ex->metadata, '\n');
     ex->cells = xcalloc(ex->shown_count + 1, sizeof *ex->cells);
     store_columns_free(columns, count);

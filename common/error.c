@@ -33,31 +33,38 @@ bool error_input(struct error *err, enum category category, const char *code, co
     return false;
 }
 
+/* Add to a text of sizeof err->text bytes; what does not fit is cut. */
+static void append(char *text, const char *more)
+{
+    size_t used = strlen(text), room = sizeof((struct error *)NULL)->text - used - 1, length = strlen(more);
+    memcpy(text + used, more, length < room ? length : room);
+    text[used + (length < room ? length : room)] = '\0';
+}
+
 bool error_errno(struct error *err, enum error_kind kind, const char *format, ...)
 {
     int number = errno;
+    char reason[128];
     va_list args;
     va_start(args, format);
     fill(err, kind, format, args);
     va_end(args);
-    size_t length = strlen(err->text);
-    char reason[128];
-    (void)snprintf(err->text + length, sizeof err->text - length, ": %s",
-                   strerror_r(number, reason, sizeof reason));
+    append(err->text, ": ");
+    append(err->text, strerror_r(number, reason, sizeof reason));
     errno = number;
     return false;
 }
 
 bool error_prefix(struct error *err, const char *format, ...)
 {
-    char whole[sizeof err->text];
+    char old[sizeof err->text];
     va_list args;
+    memcpy(old, err->text, sizeof old);
     va_start(args, format);
-    (void)vsnprintf(whole, sizeof whole, format, args);
+    (void)vsnprintf(err->text, sizeof err->text, format, args);
     va_end(args);
-    size_t length = strlen(whole);
-    (void)snprintf(whole + length, sizeof whole - length, ": %s", err->text);
-    memcpy(err->text, whole, sizeof whole);
+    append(err->text, ": ");
+    append(err->text, old);
     return false;
 }
 

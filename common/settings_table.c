@@ -219,9 +219,12 @@ static size_t distance_between(const char *key, const char *known)
 {
     enum { TELLING_CHARACTERS = 3 };
     size_t shared = 0;
-    while (key[shared] != '\0' && tolower((unsigned char)key[shared]) == tolower((unsigned char)known[shared]))
+    while (key[shared] != '\0' &&
+           tolower((unsigned char)key[shared]) == tolower((unsigned char)known[shared]))
         shared++;
     bool goes_on = key[shared] == '\0' || known[shared] == '\0';
+    if (key[shared] == known[shared])
+        return 0;
     return goes_on && shared >= TELLING_CHARACTERS ? 1 : edit_distance(key, known);
 }
 

@@ -4,12 +4,16 @@
  * privacy mode will stand at the entry of metadata_flatten()). Names and forms are Niffler's (design: one row
  * a file):
  *
- *   PatientID, 0_ReferencedSeriesSequence_SeriesInstanceUID, 0_A__1_B_Tag     public, keyword of PS3.6;
- * sequence items by index in front, "__" between levels (0019,ACME 1.0,0A) private: group, creator, element
+ *   PatientID                  a public attribute: its keyword in PS3.6
+ *   0_Seq_Keyword              in a sequence: the item's index in front, from 0
+ *   0_Seq__1_Sub_Keyword       "__" between levels
+ *   (0019,ACME 1.0,0A)         private: group, creator, element
+ *   (0019,ACME 1.0,110A)       a second block of the same creator: the whole element number
+ *   (0019,,100A)               no creator
  *
  * Attributes in alphabetical (byte) order of their keyword inside each data set, sequences in place, then
- * private ones in tag order. Left out: group 0002, pixel data on all levels, elements without a keyword,
- * groups 50xx and 60xx. */
+ * private ones in tag order. Left out: pixel data on all levels, elements without a keyword, groups 50xx and
+ * 60xx, private creators (their elements' names say them). An empty sequence is one column. */
 #ifndef NIFFLER_WORKER_METADATA_H
 #define NIFFLER_WORKER_METADATA_H
 

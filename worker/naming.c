@@ -1,6 +1,7 @@
 #include "worker/naming.h"
 
 #include <openssl/evp.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/alloc.h"

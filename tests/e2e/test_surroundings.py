@@ -73,7 +73,7 @@ class OddFiles(harness.Case):
         self.assertEqual(harness.ledger(done.stdout)[:2], [len(names), len(names)])
         files = [row["file"] for row in harness.table(self.out, "metadata.csv")]
         self.assertEqual(len(files), len(set(files)))
-        for name in ("a,b.dcm", 'a"b.dcm', "a\nb.dcm", "caf\\xe9.dcm", "ä 山.dcm"):
+        for name in ("a,b.dcm", 'a"b.dcm', "a\nb.dcm", "caf\\xE9.dcm", "ä 山.dcm"):
             self.assertIn(self.home + "/" + name, files)
         self.assertEqual(len(harness.table(self.out, "mapping.csv")), len(names))
         self.extract("--DecoderProgram", "/nonexistent", status=0)  # all are known again

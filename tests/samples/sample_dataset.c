@@ -120,9 +120,10 @@ void dataset_put_format(struct dataset *ds, uint32_t tag, const char *vr, const 
     char text[256];
     va_list arguments;
     va_start(arguments, format);
-    int length = vsnprintf(text, sizeof(text), format, arguments);
+    size_t length = (size_t)vsnprintf(text, sizeof(text), format, arguments);
     va_end(arguments);
-    assert(length >= 0 && (size_t)length < sizeof(text));
+    if (length >= sizeof(text))
+        abort();
     dataset_put_text(ds, tag, vr, text);
 }
 

@@ -156,7 +156,8 @@ static uint64_t check(struct pngout *png, struct picture *picture)
     int descriptor = memfd_create("test_pngout", MFD_CLOEXEC);
     assert_true(descriptor >= 0);
     picture->next_row = 0;
-    assert_true(pngout_write(png, descriptor, &picture->shape, next_row, picture, &written, &err));
+    if (!pngout_write(png, descriptor, &picture->shape, next_row, picture, &written, &err))
+        fail_msg("%s", err.text);
     assert_int_equal(picture->next_row, picture->shape.height);
     struct stat status;
     assert_int_equal(fstat(descriptor, &status), 0);
@@ -340,7 +341,7 @@ static void test_filters(void **state)
     unsigned seed = 5;
     for (size_t i = 0; i < LENGTH; i++) {
         row[i] = (uint8_t)(rand_r(&seed) >> 5);
-        above[i] = (uint8_t)(i % 5 == 0 ? 255 * (i % 2) : (rand_r(&seed) >> 5));
+        above[i] = i % 5 == 0 ? (uint8_t)(255 * (i % 2)) : (uint8_t)(rand_r(&seed) >> 5);
     }
     for (size_t step = 1; step <= 6; step++) {
         for (int filter = 0; filter < PNGOUT_FILTER_COUNT; filter++) {

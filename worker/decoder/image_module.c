@@ -196,27 +196,27 @@ bool image_module_read(struct image_module *module, struct image_facts *facts, s
     return true;
 }
 
-/* Whether `length` bytes hold `frames` frames of `bits` each. The product stays below 2^38 * 2^31, which is
- * too many, so the division. */
-static bool holds(uint64_t length, uint64_t bits, uint32_t frames)
+/* Bytes of `frames` frames of `bits` each; the product of what a header may say goes beyond 64 bits. */
+static uint64_t bytes_of(uint64_t bits, uint32_t frames)
 {
     uint64_t total;
-    return !__builtin_mul_overflow(bits, (uint64_t)frames, &total) &&
-           (total / 8 + (total % 8 != 0)) <= length;
+    if (__builtin_mul_overflow(bits, (uint64_t)frames, &total))
+        return UINT64_MAX;
+    return total / 8 + (total % 8 != 0);
 }
 
 bool image_module_check_length(struct image_module *module, const struct image_facts *facts, uint64_t length,
                                struct error *err)
 {
-    if (module->is_half_chroma && holds(length, module->frame_bits / 2 * 3, facts->frame_count)) {
+    uint64_t full_chroma_bits = module->frame_bits / 2 * 3;
+    if (module->is_half_chroma && bytes_of(full_chroma_bits, facts->frame_count) <= length) {
         module->is_half_chroma = false;
-        module->frame_bits = module->frame_bits / 2 * 3;
+        module->frame_bits = full_chroma_bits;
     }
-    if (!holds(length, module->frame_bits, facts->frame_count))
+    uint64_t needed = bytes_of(module->frame_bits, facts->frame_count);
+    if (needed > length)
         return error_input(err, CATEGORY_CONTRADICTION, CODE_TOO_SHORT,
-                           "%llu bytes of pixel data where the header means "
-                           "%u frames of %llu bits",
-                           (unsigned long long)length, facts->frame_count,
-                           (unsigned long long)module->frame_bits);
+                           "%llu bytes of pixel data, %llu needed", (unsigned long long)length,
+                           (unsigned long long)needed);
     return true;
 }

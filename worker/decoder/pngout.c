@@ -177,7 +177,11 @@ struct sink {
 
 static bool write_parts(struct sink *sink, struct iovec *parts, int count)
 {
-    while (count > 0) {
+    for (;;) {
+        for (; count > 0 && parts->iov_len == 0; parts++, count--) {
+        }
+        if (count == 0)
+            return true;
         ssize_t n = writev(sink->descriptor, parts, count);
         if (n < 0 && errno == EINTR)
             continue;
@@ -187,21 +191,20 @@ static bool write_parts(struct sink *sink, struct iovec *parts, int count)
         }
         sink->written += (uint64_t)n;
         size_t done = (size_t)n;
-        for (; count > 0 && done >= parts->iov_len; parts++, count--)
-            done -= parts->iov_len;
-        if (count > 0) {
-            parts->iov_base = (uint8_t *)parts->iov_base + done;
-            parts->iov_len -= done;
+        for (int i = 0; i < count && done > 0; i++) {
+            size_t of_part = done < parts[i].iov_len ? done : parts[i].iov_len;
+            parts[i].iov_base = (uint8_t *)parts[i].iov_base + of_part;
+            parts[i].iov_len -= of_part;
+            done -= of_part;
         }
     }
-    return true;
 }
 
 static bool sink_flush(struct sink *sink, uint8_t *bytes, size_t length)
 {
     struct iovec parts[2] = {{sink->small, sink->small_length}, {bytes, length}};
     sink->small_length = 0;
-    return write_parts(sink, parts, length > 0 ? 2 : 1);
+    return write_parts(sink, parts, 2);
 }
 
 static void on_write(png_structp libpng, png_bytep bytes, size_t length)

@@ -93,7 +93,6 @@ struct pngout_choice pngout_choose(const struct pngout_rows *rows, bool is_16_bi
     enum pngout_filter runs_filter = PNGOUT_FILTER_NONE;
     size_t length = 0, least = SIZE_MAX;
     double least_runs = INFINITY;
-    bool may_be_runs = is_grey && !is_16_bit;
     for (enum pngout_filter filter = PNGOUT_FILTER_NONE; filter < PNGOUT_FILTER_COUNT; filter++) {
         if (!is_worth_trying(filter, is_16_bit))
             continue;
@@ -103,7 +102,7 @@ struct pngout_choice pngout_choose(const struct pngout_rows *rows, bool is_16_bi
             least = size;
             choice.filter = filter;
         }
-        double size_as_runs = may_be_runs ? runs_size(scratch, length) : INFINITY;
+        double size_as_runs = !is_16_bit ? runs_size(scratch, length) : INFINITY;
         if (size_as_runs < least_runs) {
             least_runs = size_as_runs;
             runs_filter = filter;
