@@ -1,6 +1,5 @@
 #include "extract.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -119,22 +118,17 @@ static bool open_folders(struct run *run, struct error *err)
            files_open_folder(run->output, &run->output_dir, err);
 }
 
-/* The folder for drafts holds nothing of value: whatever lies there is left from a run that was killed. */
+/* What is left of a run that was killed: pictures and copies half written, tables half exported. */
 static void sweep_drafts(const struct run *run)
 {
-    int folder =
-        openat(run->output_dir, NAMING_INCOMING_FOLDER, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-    DIR *entries = folder >= 0 ? fdopendir(folder) : NULL;
-    if (entries == NULL) {
-        if (folder >= 0)
-            (void)close(folder);
-        return;
-    }
-    for (const struct dirent *entry; (entry = readdir(entries)) != NULL;)
-        if (entry->d_name[0] != '.')
-            (void)unlinkat(folder, entry->d_name, 0);
-    (void)closedir(entries);
+    files_sweep(run->output_dir, NAMING_INCOMING_FOLDER, "");
     (void)unlinkat(run->output_dir, NAMING_INCOMING_FOLDER, AT_REMOVEDIR);
+    files_sweep(run->output_dir, ".", FILES_DRAFT_PREFIX);
+    for (int category = CATEGORY_NOT_USABLE; category <= CATEGORY_TOO_MANY; category++) {
+        char folder[sizeof NAMING_FAILED_FOLDER "/0"];
+        (void)snprintf(folder, sizeof folder, NAMING_FAILED_FOLDER "/%d", category);
+        files_sweep(run->output_dir, folder, FILES_DRAFT_PREFIX);
+    }
 }
 
 static bool open_log(struct run *run, struct error *err)

@@ -1,9 +1,10 @@
 /* extract.h: `niffler-png extract`: producer, worker and aggregator on this machine, over queue_memory.
  *
- *     scan ─► journal ─► tasks ─► work (this thread, N decoders) ─► results ─► aggregate ─► store ─► tables, e-mail
+ *     scan ─► journal ─► tasks ─► work (this thread, N decoders) ─► results ─► aggregate ─► store ─► tables,
+ * e-mail
  *
- * The scan comes first, in full: it is reconciled with the store, so that a run that was killed goes on where it was, and
- * the total is known. Then the three roles run as threads of one process. */
+ * The scan comes first, in full: it is reconciled with the store, so that a run that was killed goes on where
+ * it was, and the total is known. Then the three roles run as threads of one process. */
 #ifndef NIFFLER_EXTRACT_H
 #define NIFFLER_EXTRACT_H
 
@@ -18,7 +19,8 @@ enum exit_status {
     EXIT_STATUS_BUG = 70,
 };
 
-/* Run the whole extraction. *exit_status is set in either case; on failure `err` has the sentence for the user. */
+/* Run the whole extraction. *exit_status is set in either case; on failure `err` has the sentence for the
+ * user. */
 MUST_CHECK bool extract_run(const struct settings *settings, int *exit_status, struct error *err);
 
 #endif

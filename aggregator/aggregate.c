@@ -191,8 +191,8 @@ static bool read_features(const struct settings *settings, struct buffer *text, 
     const char *path = settings->feature_set_file != NULL ? settings->feature_set_file : "featureset.txt";
     in = fopen(path, "re");
     if (in == NULL && errno == ENOENT) {
-        log_event(LOG_LEVEL_WARN, "aggregator", "features_not_found",
-                  "FeatureSetFile is missing; all columns are kept");
+        log_event(LOG_LEVEL_WARN, "aggregator", "features_not_found", "reason=%s",
+                  log_text("FeatureSetFile is missing; all columns are kept"));
         return true;
     }
     if (in == NULL)

@@ -176,7 +176,9 @@ static bool report(CURL *curl, CURLcode code, const char *words, struct error *e
     return error_set(err, is_lasting(code) ? ERROR_INPUT : ERROR_RETRY, "cannot send the e-mail: %s", text);
 }
 
-/* Everything about the connection. The proxy variables of the environment are meant for HTTP: not used. */
+/* Everything about the connection. The proxy variables of the environment are meant for HTTP: not used.
+ * CURLOPT_TIMEOUT ends the transfer, but libcurl then says QUIT and waits for an answer, two minutes if it
+ * may: so the answer has a limit of its own, and a server that hangs costs at most twice the time. */
 static CURLcode set_connection(CURL *curl, const struct settings *settings, unsigned timeout_seconds)
 {
     const struct {
@@ -187,6 +189,7 @@ static CURLcode set_connection(CURL *curl, const struct settings *settings, unsi
         {CURLOPT_UPLOAD, 1},
         {CURLOPT_CONNECTTIMEOUT, CONNECT_SECONDS},
         {CURLOPT_TIMEOUT, (long)timeout_seconds},
+        {CURLOPT_SERVER_RESPONSE_TIMEOUT, (long)timeout_seconds},
         {CURLOPT_SSL_VERIFYPEER, 1},
         {CURLOPT_SSL_VERIFYHOST, 2},
         {CURLOPT_SSLVERSION, CURL_SSLVERSION_TLSv1_2},

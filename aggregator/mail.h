@@ -14,10 +14,10 @@ struct mail {
     const char *output_directory;
     struct store_counts counts;
     int64_t time_s;           /* Date: header; seconds since 1970 */
-    unsigned timeout_seconds; /* of one try; 0: MAIL_TIMEOUT_SECONDS */
+    unsigned timeout_seconds; /* of one try, twice that if the server hangs; 0: MAIL_TIMEOUT_SECONDS */
 };
 
-#define MAIL_TIMEOUT_SECONDS 60
+#define MAIL_TIMEOUT_SECONDS 30
 
 /* What `aggregate` gives a mail: 2 + 4 + 8 seconds of patience. */
 #define MAIL_ATTEMPTS 4

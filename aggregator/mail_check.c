@@ -153,9 +153,9 @@ bool mail_read_password(const struct settings *settings, char password[MAIL_PASS
     }
     explicit_bzero(password + line, MAIL_PASSWORD_MAX - line);
     if ((status.st_mode & S_IROTH) != 0)
-        log_event(LOG_LEVEL_WARN, "aggregator", "password_file_open",
-                  "all users of this machine may read SmtpPasswordFile; mode=%03o",
-                  (unsigned)status.st_mode & 0777u);
+        log_event(LOG_LEVEL_WARN, "aggregator", "password_file_open", "mode=%03o reason=%s",
+                  (unsigned)status.st_mode & 0777u,
+                  log_text("all users of this machine may read SmtpPasswordFile"));
     ok = true;
 out:
     if (!ok)

@@ -16,25 +16,23 @@
     "claim, "                                                                                          \
     "frames, cells, failed_copy, path"
 
+#define FILE_PARAMETERS "?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16"
+
 static const char *const statement_sql[SQL_COUNT] = {
     [SQL_BEGIN] = "BEGIN IMMEDIATE",
     [SQL_COMMIT] = "COMMIT",
     [SQL_SET_FACT] = "INSERT INTO fact VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = ?2",
     [SQL_GET_FACT] = "SELECT value FROM fact WHERE name = ?1",
     [SQL_FIND_FILE] = "SELECT settled, planned, failed_copy, frames FROM file WHERE path = ?1",
-    [SQL_INSERT_FILE] = "INSERT INTO file(" FILE_VALUES
-                        ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15,"
-                        " ?16)",
-    [SQL_UPDATE_FILE] = "UPDATE file SET (" FILE_VALUES ", settled, planned)"
-                        " = (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, NULL, "
-                        "NULL) WHERE path = ?16",
+    [SQL_INSERT_FILE] = "INSERT INTO file(" FILE_VALUES ") VALUES (" FILE_PARAMETERS ")",
+    [SQL_UPDATE_FILE] = "UPDATE file SET (" FILE_VALUES ", settled, planned) = (" FILE_PARAMETERS
+                        ", NULL, NULL) WHERE path = ?16",
     [SQL_INSERT_COLUMN] = "INSERT INTO column_name VALUES (?1, ?2)",
     [SQL_FIND_SHAPE] = "SELECT id FROM shape WHERE digest = ?1",
     [SQL_INSERT_SHAPE] = "INSERT INTO shape(digest, columns) VALUES (?1, ?2)",
     [SQL_GET_SHAPE] = "SELECT columns FROM shape WHERE id = ?1",
-    [SQL_KNOWN_FILES] =
-        "SELECT path, id, size, mtime, status, category, code, settled, planned, frames FROM file"
-        " ORDER BY path",
+    [SQL_KNOWN_FILES] = "SELECT path, id, size, mtime, status, category, code, settled, planned, frames"
+                        " FROM file ORDER BY path",
     [SQL_ADD_GONE] = "INSERT INTO gone VALUES (?1)",
     [SQL_ADD_STALE] = "INSERT OR IGNORE INTO stale VALUES (?1)",
     [SQL_DROP_STALE] = "DELETE FROM stale WHERE path = ?1",

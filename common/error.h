@@ -17,7 +17,8 @@ extern "C" {
 #endif
 
 #define MUST_CHECK __attribute__((warn_unused_result))
-#define PRINTF_LIKE(format_index, first_argument) __attribute__((format(printf, format_index, first_argument)))
+#define PRINTF_LIKE(format_index, first_argument) \
+    __attribute__((format(printf, format_index, first_argument)))
 
 enum error_kind {
     ERROR_NONE = 0,

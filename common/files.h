@@ -70,4 +70,8 @@ MUST_CHECK bool files_lock(int dir, const char *path, int *descriptor, struct er
  * output cannot be written; ERROR_INPUT, category 1, CODE_INPUT_IO when the input cannot be read. */
 MUST_CHECK bool files_copy(int input, int dir, const char *path, struct error *err);
 
+/* Remove the files of `folder` (below `dir`) whose names begin with `prefix`: what a process that was killed
+ * has left. Only for whoever holds the lock. A folder that is not there is swept. */
+void files_sweep(int dir, const char *folder, const char *prefix);
+
 #endif

@@ -5,8 +5,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Length of the character that begins at `text`, 1 to 4 bytes, of which `left` are there; 0 where the bytes are none:
- * overlong forms, surrogates, beyond U+10FFFF, cut. `left` is at least 1. */
+/* Length of the character that begins at `text`, 1 to 4 bytes, of which `left` are there; 0 where the bytes
+ * are none: overlong forms, surrogates, beyond U+10FFFF, cut. `left` is at least 1. */
 size_t utf8_step(const void *text, size_t left);
 
 /* Whether all of `text` is UTF-8. */

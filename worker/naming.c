@@ -100,7 +100,7 @@ void naming_failed_path(struct buffer *out, const char *path, enum category cate
         length -= 4;
     if (length > FAILED_NAME_BYTES)
         length = FAILED_NAME_BYTES;
-    buffer_append_format(out, "failed-dicom/%d/", (int)category);
+    buffer_append_format(out, NAMING_FAILED_FOLDER "/%d/", (int)category);
     buffer_append(out, name, length);
     append_mark(out, '-', path);
     buffer_append_text(out, ".dcm");

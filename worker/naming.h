@@ -14,6 +14,7 @@
 #include "worker/metadata.h"
 
 #define NAMING_IMAGES_FOLDER "extracted-images"
+#define NAMING_FAILED_FOLDER "failed-dicom"
 
 /* Where decoders write: on the same file system as the images, and known before a header was read. */
 #define NAMING_INCOMING_FOLDER NAMING_IMAGES_FOLDER "/.incoming"

@@ -14,12 +14,10 @@
 #include "common/log.h"
 #include "common/record.h"
 #include "common/task.h"
+#include "worker/draft.h"
 #include "worker/metadata.h"
 #include "worker/naming.h"
-
-/* More attributes than this put a copy into failed-dicom/5; the file is converted nevertheless. */
-#define ATTRIBUTES_MANY_PUBLIC 300
-#define ATTRIBUTES_MANY_PRIVATE 800
+#include "worker/verdict.h"
 
 /* One file on its way through a decoder. */
 struct file {
@@ -37,12 +35,6 @@ struct file {
     uint32_t frame_count; /* of the file */
     uint32_t frame_index; /* the one that is awaited */
     bool is_decoded;      /* every frame so far */
-};
-
-/* A PNG being written by a decoder. */
-struct draft {
-    int descriptor; /* -1: none */
-    char name[96];
 };
 
 struct slot {
@@ -89,60 +81,11 @@ static bool use_folder(const char *wanted, int *descriptor, char **name, struct 
     return true;
 }
 
-/* ---- drafts ---- */
-
-static void draft_drop(struct work *work, struct draft *draft)
+static bool prepare_draft(struct work *work, struct draft *draft, struct error *err)
 {
-    if (draft->descriptor < 0)
-        return;
-    (void)close(draft->descriptor);
-    (void)unlinkat(work->output_dir, draft->name, 0);
-    draft->descriptor = -1;
-}
-
-/* See that the slot has an empty file to write a picture to. */
-static bool draft_prepare(struct work *work, struct draft *draft, struct error *err)
-{
-    if (draft->descriptor >= 0) {
-        if (ftruncate(draft->descriptor, 0) == 0 && lseek(draft->descriptor, 0, SEEK_SET) == 0)
-            return true;
-        draft_drop(work, draft);
-    }
-    (void)snprintf(draft->name, sizeof draft->name, NAMING_INCOMING_FOLDER "/%s-%llx", work->id,
-                   (unsigned long long)work->drafts++);
-    for (int attempt = 0; attempt < 2; attempt++) {
-        draft->descriptor =
-            openat(work->output_dir, draft->name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0666);
-        if (draft->descriptor >= 0)
-            return true;
-        if (errno != ENOENT || !files_make_folders(work->output_dir, NAMING_INCOMING_FOLDER, err))
-            break;
-    }
-    return error_errno(err, ERROR_FATAL, "cannot write to the output folder");
-}
-
-/* Move a whole picture to its place. */
-static bool draft_publish(struct work *work, struct draft *draft, const char *path, uint64_t png_bytes,
-                          struct error *err)
-{
-    struct stat status;
-    if (fstat(draft->descriptor, &status) != 0 || (uint64_t)status.st_size != png_bytes)
-        return error_input(err, CATEGORY_DECODER, CODE_DECODER_PROTOCOL,
-                           "the picture has not the size reported");
-    for (int attempt = 0; attempt < 2; attempt++) {
-        if (renameat(work->output_dir, draft->name, work->output_dir, path) == 0) {
-            (void)close(draft->descriptor);
-            draft->descriptor = -1;
-            return true;
-        }
-        const char *slash = strrchr(path, '/');
-        char *folder = slash != NULL ? xmemdup_text(path, (size_t)(slash - path)) : NULL;
-        bool made = errno == ENOENT && folder != NULL && files_make_folders(work->output_dir, folder, err);
-        free(folder);
-        if (!made)
-            break;
-    }
-    return error_errno(err, ERROR_FATAL, "cannot move a picture to its place in the output folder");
+    char name[40];
+    (void)snprintf(name, sizeof name, "%s-%llx", work->id, (unsigned long long)work->drafts++);
+    return draft_prepare(draft, work->output_dir, name, err);
 }
 
 /* ---- a file's record ---- */
@@ -175,14 +118,6 @@ static void file_free(struct file *file)
     free(file);
 }
 
-static void set_failure(struct record *rec, enum category category, const char *code, const char *reason)
-{
-    rec->status = RECORD_FAILED;
-    rec->category = category;
-    rec->code = record_add_text(rec, code, strlen(code));
-    rec->reason = record_add_text(rec, reason, strlen(reason));
-}
-
 static const char *copy_text(struct buffer *into, const char *text)
 {
     if (text == NULL)
@@ -210,56 +145,9 @@ static void keep_identity(struct file *file, const struct metadata_identity *fro
     file->has_identity = true;
 }
 
-/* Whether a name says that it is DICOM. */
-static bool claims_to_be_dicom(const char *path)
+static bool has_patient(const struct file *file)
 {
-    static const char *const endings[] = {".dcm", ".dicom", ".ima"};
-    size_t length = strlen(path);
-    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
-        size_t count = strlen(endings[i]);
-        if (length >= count && strcasecmp(path + length - count, endings[i]) == 0)
-            return true;
-    }
-    return false;
-}
-
-/* Niffler's own rule for a picture that it decoded: it takes PatientID's digest, and fails without one. */
-static void apply_niffler_rules(struct file *file)
-{
-    struct record *rec = &file->rec;
-    rec->is_uncategorized = rec->has_pix_array;
-    if (rec->status == RECORD_NO_IMAGE)
-        set_failure(rec, CATEGORY_NOT_USABLE, CODE_NO_PIXELS, "no pixel data");
-    if (rec->status == RECORD_CONVERTED && file->task.options.print_images &&
-        (file->identity.patient_id == NULL || file->identity.patient_id_is_multiple))
-        set_failure(rec, CATEGORY_NOT_USABLE, CODE_MISSING_ATTRIBUTE,
-                    "PatientID is missing, or has several values");
-}
-
-static bool niffler_names_picture(const struct file *file)
-{
-    return !file->task.options.compatibility_niffler ||
-           (file->identity.patient_id != NULL && !file->identity.patient_id_is_multiple);
-}
-
-/* What the record says besides cells and frames, when all is known. */
-static void conclude(struct file *file)
-{
-    struct record *rec = &file->rec;
-    const struct options *options = &file->task.options;
-    rec->has_pix_array = file->object == WIRE_IMAGE && file->is_decoded;
-    rec->is_uncategorized = file->object == WIRE_IMAGE;
-    if (options->compatibility_niffler)
-        apply_niffler_rules(file);
-    size_t many = options->public_headers_only ? ATTRIBUTES_MANY_PUBLIC : ATTRIBUTES_MANY_PRIVATE;
-    if (file->attribute_count > many && rec->category == CATEGORY_NONE) {
-        char reason[96];
-        (void)snprintf(reason, sizeof reason, "%zu attributes, more than %zu; converted nevertheless",
-                       file->attribute_count, many);
-        enum record_status status = rec->status;
-        set_failure(rec, CATEGORY_TOO_MANY, CODE_TOO_MANY_TAGS, reason);
-        rec->status = status;
-    }
+    return file->identity.patient_id != NULL && !file->identity.patient_id_is_multiple;
 }
 
 /* A file that changed under the reader is neither the old nor the new one: its pictures are taken back. */
@@ -274,7 +162,7 @@ static void check_unchanged(struct work *work, struct file *file)
         if (file->rec.frames[i].png != 0)
             (void)unlinkat(work->output_dir, record_text(&file->rec, file->rec.frames[i].png), 0);
     file->rec.frame_count = 0;
-    set_failure(&file->rec, CATEGORY_NOT_USABLE, CODE_INPUT_CHANGED, "the file changed while it was read");
+    verdict_fail(&file->rec, CATEGORY_NOT_USABLE, CODE_INPUT_CHANGED, "the file changed while it was read");
 }
 
 /* Copies of failed files, by category; of one with too many attributes too. */
@@ -309,8 +197,9 @@ static bool deliver(struct work *work, struct file *file, struct error *err)
 
 static bool finish(struct work *work, struct file *file, struct error *err)
 {
+    struct verdict_facts facts = {file->object, file->is_decoded, has_patient(file), file->attribute_count};
     check_unchanged(work, file);
-    conclude(file);
+    verdict_conclude(&file->rec, &file->task.options, &facts);
     bool ok = copy_failed(work, file, err) && deliver(work, file, err);
     if (file->input >= 0)
         (void)close(file->input);
@@ -356,7 +245,7 @@ static bool begin(struct work *work, struct file *file, bool *failed, struct err
         *err = reason;
         return false;
     }
-    set_failure(&file->rec, reason.category, reason.code, reason.text);
+    verdict_fail(&file->rec, reason.category, reason.code, reason.text);
     *failed = true;
     return true;
 }
@@ -366,7 +255,7 @@ static bool send_convert(struct work *work, int slot, struct file *file, struct 
     struct draft *draft = &work->slots[slot].draft;
     struct wire_convert convert = {.options = file->task.options,
                                    .has_output = file->task.options.print_images};
-    if (convert.has_output && !draft_prepare(work, draft, err))
+    if (convert.has_output && !prepare_draft(work, draft, err))
         return false;
     int descriptors[] = {file->input, draft->descriptor};
     buffer_truncate(&work->request, 0);
@@ -432,12 +321,12 @@ static void take_inspected(struct work *work, struct file *file, const struct wi
     if (identity.modality != NULL)
         rec->modality = record_add_text(rec, identity.modality, strlen(identity.modality));
     bool is_ignored = in->object == WIRE_NOT_DICOM && !file->task.options.pattern_given &&
-                      !claims_to_be_dicom(file->task.path);
+                      !verdict_claims_to_be_dicom(file->task.path);
     file->is_decoded = in->failure.category == CATEGORY_NONE && in->object == WIRE_IMAGE;
     if (is_ignored)
         rec->status = RECORD_IGNORED;
     else if (in->failure.category != CATEGORY_NONE)
-        set_failure(rec, in->failure.category, in->failure.code, in->failure.reason);
+        verdict_fail(rec, in->failure.category, in->failure.code, in->failure.reason);
     else if (in->object == WIRE_NO_IMAGE)
         rec->status = RECORD_NO_IMAGE;
 }
@@ -450,7 +339,7 @@ static bool take_picture(struct work *work, int slot, const struct wire_frame *i
     naming_png_path(&work->path, file->task.path, &file->identity, &file->task.options,
                     file->frame_count > 1 ? in->frame_index + 1 : 0);
     const char *path = buffer_text(&work->path);
-    if (!draft_publish(work, &work->slots[slot].draft, path, in->png_bytes, err))
+    if (!draft_publish(&work->slots[slot].draft, work->output_dir, path, in->png_bytes, err))
         return false;
     struct record_frame *frame = record_add_frame(rec);
     frame->frame = in->frame_index + 1;
@@ -473,14 +362,14 @@ static void take_failed_frame(struct file *file, const struct wire_frame *in)
     else
         (void)snprintf(reason, sizeof reason, "%s", in->failure.reason);
     if (rec->status != RECORD_FAILED)
-        set_failure(rec, in->failure.category, in->failure.code, reason);
+        verdict_fail(rec, in->failure.category, in->failure.code, reason);
 }
 
 static bool send_frame_request(struct work *work, int slot, uint32_t frame_index, struct error *err)
 {
     struct draft *draft = &work->slots[slot].draft;
     struct wire_frame_request request = {.frame_index = frame_index, .has_output = true};
-    if (!draft_prepare(work, draft, err))
+    if (!prepare_draft(work, draft, err))
         return false;
     work->slots[slot].file->frame_index = frame_index;
     buffer_truncate(&work->request, 0);
@@ -498,7 +387,8 @@ static bool take_frame(struct work *work, int slot, const struct wire_frame *in,
     *more = false;
     file->is_decoded &= in->is_decoded;
     if (in->failure.category == CATEGORY_NONE) {
-        if (niffler_names_picture(file) && !take_picture(work, slot, in, err))
+        bool is_wanted = has_patient(file) || !options->compatibility_niffler; /* Niffler names by it */
+        if (is_wanted && !take_picture(work, slot, in, err))
             return false;
     } else if (strcmp(in->failure.code, CODE_OUTPUT_FULL) == 0 ||
                strcmp(in->failure.code, CODE_OUTPUT_IO) == 0) {
@@ -562,7 +452,7 @@ static bool take_event(struct work *work, struct pool_event *event, bool take_mo
         file->is_decoded = false;
         if (file->object == WIRE_NOT_DICOM)
             file->object = WIRE_IMAGE; /* not known; a decoder does not die of text files */
-        set_failure(&file->rec, event->cause.category, event->cause.code, event->cause.text);
+        verdict_fail(&file->rec, event->cause.category, event->cause.code, event->cause.text);
         return complete(work, event->slot, false, take_more, err);
     }
     return !is_done || complete(work, event->slot, true, take_more, err);
@@ -638,7 +528,7 @@ void work_close(struct work *work)
         return;
     pool_stop(work->pool);
     for (unsigned i = 0; i < work->options.pool.count; i++) {
-        draft_drop(work, &work->slots[i].draft);
+        draft_drop(&work->slots[i].draft, work->output_dir);
         if (work->slots[i].file != NULL)
             file_free(work->slots[i].file);
     }

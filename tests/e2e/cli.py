@@ -229,7 +229,7 @@ class CommandLine(unittest.TestCase):
         for wrong, right in (("DicomHome", "DICOMHome"), ("OutputDir", "OutputDirectory"), ("16Bit", "is16Bit"),
                              ("PrintImage", "PrintImages"), ("flattenedToLevel", "FlattenedToLevel")):
             self.expect_refused("extract", config={wrong: "1"}, says=[f"unknown setting '{wrong}'", f"'{right}'"])
-        self.expect_refused("--flattened", "study", says=["unknown flag '--flattened'", "'--"])
+        self.expect_refused("--flattened", "study", config={}, says=["unknown flag '--flattened'", "'--"])
 
     def test_wrong_values_in_environment_and_flags(self):
         self.expect_refused("extract", environment={"NIFFLER_USE_PROCESSES": "many"},

@@ -1,7 +1,8 @@
-/* fuzz.h: what every fuzz target provides. Built twice: with libFuzzer (cmake --preset fuzz), and with replay.c, which runs
- * the files of its corpus, and changes of them made from a fixed seed, as an ordinary test. */
-#ifndef NIFFLER_TESTS_FUZZ_H
-#define NIFFLER_TESTS_FUZZ_H
+/* fuzz.h: what every fuzz target provides. Built twice: with libFuzzer (cmake --preset fuzz), and with
+ * replay.c, which runs the files of its corpus, and changes of them made from a fixed seed, as an ordinary
+ * test. */
+#ifndef NIFFLER_TESTS_FUZZ_FUZZ_H
+#define NIFFLER_TESTS_FUZZ_FUZZ_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -1,5 +1,6 @@
-/* replay CORPUS_FOLDER ROUNDS: run a fuzz target over its corpus, each file as it is, cut at many places, and changed in
- * ROUNDS ways from a fixed seed. Crashes and sanitizer reports fail it; so does an empty corpus. */
+/* replay CORPUS_FOLDER ROUNDS: run a fuzz target over its corpus, each file as it is, cut at many places, and
+ * changed in ROUNDS ways from a fixed seed. Crashes and sanitizer reports fail it; so does an empty corpus.
+ */
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>

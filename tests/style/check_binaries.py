@@ -92,7 +92,6 @@ def check_tests(folders):
             yield f'{name}: is disabled, or expected to fail'
         if 'SKIP_RETURN_CODE' in properties and not re.match(MAY_BE_SKIPPED, name):
             yield f'{name}: can be skipped'
-
     if len(names) < 20:
         yield f'only {len(names)} tests: where are they?'
 

@@ -1,7 +1,7 @@
 /* store_fixture.h: a temporary folder with a store in it, and records to put there. For the aggregator's
  * tests. */
-#ifndef NIFFLER_TESTS_STORE_FIXTURE_H
-#define NIFFLER_TESTS_STORE_FIXTURE_H
+#ifndef NIFFLER_TESTS_UNIT_STORE_FIXTURE_H
+#define NIFFLER_TESTS_UNIT_STORE_FIXTURE_H
 
 #include <fcntl.h>
 #include <setjmp.h>

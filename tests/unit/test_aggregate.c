@@ -1,5 +1,5 @@
 /* Records from the queue into the store, and what follows the last one. */
-#include "store_fixture.h"
+#include "tests/unit/store_fixture.h"
 
 #include <pthread.h>
 #include <signal.h>

@@ -1,5 +1,5 @@
 /* The tables, read back by a parser of our own that knows nothing but RFC 4180. */
-#include "store_fixture.h"
+#include "tests/unit/store_fixture.h"
 
 #include <errno.h>
 #include <math.h>

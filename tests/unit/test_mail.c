@@ -1,5 +1,5 @@
 /* The e-mail: which addresses and settings are let through, and what the message says. Sending: tests/e2e. */
-#include "store_fixture.h"
+#include "tests/unit/store_fixture.h"
 
 #include "aggregator/mail.h"
 
@@ -211,7 +211,7 @@ static void the_message_says_what_was_done(void **state)
                         "From: <from@example.com>\r\n"
                         "To: <to@example.org>\r\n"
                         "Subject: niffler-png: 365 converted, 7 failed, 1 without image\r\n"
-                        "Date: Mon, 23 Nov 2026 12:44:05 +0000\r\n"
+                        "Date: Mon, 23 Nov 2026 10:44:05 +0000\r\n"
                         "Message-ID: <20261123--Evil--1.completed.v1@example.com>\r\n"
                         "Auto-Submitted: auto-generated\r\n"
                         "MIME-Version: 1.0\r\n"

@@ -3,7 +3,7 @@
  * This program is linked with --wrap for the calls by which names change on disk and in the database. A child
  * counts them and dies by SIGKILL before the one it was told; so every moment that matters is tried, one by
  * one. */
-#include "store_fixture.h"
+#include "tests/unit/store_fixture.h"
 
 #include <dirent.h>
 #include <signal.h>

@@ -68,8 +68,13 @@ static struct picture new_picture(uint32_t width, uint32_t height, uint32_t samp
             case GRADIENT:
                 *at = (uint8_t)(x + 3 * y);
                 break;
-            case BODY: /* the low byte of 16 bits from the high one, as scaling gives it */
-                *at = bits == 16 && i % 2 == 1 ? (uint8_t)(at[-1] * 37) : body(x, y, &picture.shape, &seed);
+            case BODY: /* the low byte of 16 bits follows from the high one; colours are grey with a tint */
+                if (bits == 16 && i % 2 == 1)
+                    *at = (uint8_t)(at[-1] * 37);
+                else if (samples == 3 && i % (3 * bits / 8) > 0)
+                    *at = (uint8_t)(at[-(ptrdiff_t)(bits / 8)] + x / 100);
+                else
+                    *at = body(x, y, &picture.shape, &seed);
                 break;
             default:
                 *at = 0x5a;

@@ -5,6 +5,7 @@
 
 #define GROUP_ROWS 4
 #define SAMPLE_BYTES_MIN (12u << 10)
+#define COLOUR_DOUBT 0.85
 #define SAMPLE_SHARE 40 /* of a large image, one row in so many */
 
 /* A row longer than the scratch is judged by its beginning. */
@@ -108,11 +109,11 @@ struct pngout_choice pngout_choose(const struct pngout_rows *rows, bool is_16_bi
             runs_filter = filter;
         }
     }
-    if (least_runs < (double)least)
-        return (struct pngout_choice){runs_filter, PNGOUT_RUNS};
-    /* What shrinks below a third repeats itself: there the better search pays, and has little left to write.
-     */
+    /* What shrinks below a third repeats itself: there the better search pays, and has little to write. */
     if (!is_grey || least < length / 3)
         choice.method = PNGOUT_DENSE;
+    /* In colour the repetitions reach further than a sample shows. */
+    if (least_runs < (double)least * (is_grey ? 1 : COLOUR_DOUBT))
+        choice = (struct pngout_choice){runs_filter, PNGOUT_RUNS};
     return choice;
 }

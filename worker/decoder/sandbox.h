@@ -12,8 +12,8 @@ struct sandbox_limits {
     uint64_t memory_bytes; /* address space beyond what is mapped at the call (RLIMIT_AS) */
 };
 
-/* Enter confinement, for good: limits on memory, files, processes and core dumps; dies with its parent; cannot gain
- * privileges. Fails with ERROR_FATAL. */
+/* Enter confinement, for good: limits on memory, files, processes and core dumps; dies with its parent;
+ * cannot gain privileges. Fails with ERROR_FATAL. */
 MUST_CHECK bool sandbox_enter(const struct sandbox_limits *limits, struct error *err);
 
 /* Give the process `seconds` of CPU time more, counted from now (RLIMIT_CPU); called for each file. */

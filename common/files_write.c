@@ -1,0 +1,256 @@
+/* Files that appear whole or not at all, the lock, and copies. */
+#include "common/files.h"
+
+#include <assert.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "common/alloc.h"
+
+#define COPY_BYTES (256u << 10)
+#define DRAFT_BUFFER_BYTES (256u << 10)
+
+static void close_if_open(int *descriptor)
+{
+    if (*descriptor >= 0)
+        (void)close(*descriptor);
+    *descriptor = -1;
+}
+
+/* A name of its own beside `path`: not the final name with a suffix, which could exceed 255 bytes. Returns
+ * new. */
+static char *temporary_name(const char *path)
+{
+    uint64_t random = 0;
+    if (getrandom(&random, sizeof random, GRND_NONBLOCK) != (ssize_t)sizeof random)
+        random = (uint64_t)getpid(); /* O_EXCL tells when that was not enough */
+    const char *slash = strrchr(path, '/');
+    size_t folder = slash == NULL ? 0 : (size_t)(slash - path) + 1;
+    assert(folder <= INT_MAX);
+    return xasprintf("%.*s" FILES_DRAFT_PREFIX "%016llx", (int)folder, path, (unsigned long long)random);
+}
+
+/* Returns the descriptor of a new file and its new name, or -1 with errno. */
+static int create_temporary(int dir, const char *path, mode_t mode, char **temporary)
+{
+    *temporary = temporary_name(path);
+    int descriptor =
+        openat(dir, *temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_NOCTTY | O_CLOEXEC, mode);
+    if (descriptor < 0) {
+        int number = errno;
+        free(*temporary);
+        *temporary = NULL;
+        errno = number;
+    }
+    return descriptor;
+}
+
+bool files_draft_begin(struct files_draft *draft, int dir, const char *path, bool is_private,
+                       struct error *err)
+{
+    *draft = (struct files_draft){.dir = dir};
+    int descriptor = create_temporary(dir, path, is_private ? 0600 : 0666, &draft->temporary);
+    if (descriptor < 0)
+        return error_errno(err, ERROR_FATAL, "cannot write '%s'", path);
+    draft->path = xstrdup(path);
+    draft->stream = fdopen(descriptor, "w");
+    if (draft->stream == NULL) {
+        (void)error_errno(err, ERROR_FATAL, "cannot write '%s'", path);
+        close_if_open(&descriptor);
+        files_draft_abandon(draft);
+        return false;
+    }
+    (void)setvbuf(draft->stream, NULL, _IOFBF, DRAFT_BUFFER_BYTES);
+    return true;
+}
+
+/* The folder that holds `path`, so that the rename itself survives a power cut. Some file systems know no
+ * fsync of a folder and say EINVAL. */
+static bool sync_folder_of(int dir, const char *path)
+{
+    char *folder = xstrdup(path);
+    char *slash = strrchr(folder, '/');
+    if (slash != NULL)
+        *slash = '\0';
+    int descriptor = openat(dir, slash == NULL ? "." : folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    bool ok = descriptor >= 0 && (fsync(descriptor) == 0 || errno == EINVAL);
+    int number = errno;
+    close_if_open(&descriptor);
+    free(folder);
+    errno = number;
+    return ok;
+}
+
+bool files_draft_finish(struct files_draft *draft, struct error *err)
+{
+    assert(draft->stream != NULL);
+    bool ok = false;
+    /* A write that failed some time ago left no number; trying once more tells whether the disk is full. */
+    bool failed = ferror(draft->stream) != 0;
+    clearerr(draft->stream);
+    errno = EIO;
+    if (fflush(draft->stream) != 0 || failed || fsync(fileno(draft->stream)) != 0) {
+        (void)error_errno(err, ERROR_FATAL, "cannot write '%s'", draft->path);
+        goto out;
+    }
+    int closed = fclose(draft->stream);
+    draft->stream = NULL;
+    if (closed != 0 || renameat(draft->dir, draft->temporary, draft->dir, draft->path) != 0 ||
+        !sync_folder_of(draft->dir, draft->path)) {
+        (void)error_errno(err, ERROR_FATAL, "cannot write '%s'", draft->path);
+        goto out;
+    }
+    free(draft->temporary);
+    draft->temporary = NULL;
+    ok = true;
+out:
+    files_draft_abandon(draft);
+    return ok;
+}
+
+void files_draft_abandon(struct files_draft *draft)
+{
+    if (draft == NULL)
+        return;
+    if (draft->stream != NULL)
+        (void)fclose(draft->stream);
+    if (draft->temporary != NULL)
+        (void)unlinkat(draft->dir, draft->temporary, 0);
+    free(draft->temporary);
+    free(draft->path);
+    *draft = (struct files_draft){0};
+}
+
+/* ---- the lock -------------------------------------------------------------------------------------- */
+
+static bool write_all(int descriptor, const char *bytes, size_t length)
+{
+    while (length > 0) {
+        ssize_t n = write(descriptor, bytes, length);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return false;
+        bytes += n;
+        length -= (size_t)n;
+    }
+    return true;
+}
+
+static bool lock_is_held(int descriptor, const char *path, struct error *err)
+{
+    char holder[32];
+    ssize_t length = pread(descriptor, holder, sizeof holder - 1, 0);
+    holder[length > 0 ? length : 0] = '\0';
+    long pid = strtol(holder, NULL, 10);
+    if (pid <= 0)
+        return error_set(err, ERROR_FATAL, "'%s' is locked by another process", path);
+    return error_set(err, ERROR_FATAL, "'%s' is locked by process %ld", path, pid);
+}
+
+bool files_lock(int dir, const char *path, int *descriptor, struct error *err)
+{
+    bool ok = false;
+    *descriptor = openat(dir, path, O_RDWR | O_CREAT | O_NOFOLLOW | O_NOCTTY | O_CLOEXEC, 0600);
+    if (*descriptor < 0)
+        return error_errno(err, ERROR_FATAL, "cannot open lock '%s'", path);
+    /* A lock of the open file, not of the process: it is not lost when some library opens and closes the same
+     * file. */
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    if (fcntl(*descriptor, F_OFD_SETLK, &lock) != 0) {
+        if (errno == EAGAIN || errno == EACCES)
+            (void)lock_is_held(*descriptor, path, err);
+        else
+            (void)error_errno(err, ERROR_FATAL, "cannot lock '%s'", path);
+        goto out;
+    }
+    char holder[32];
+    int length = snprintf(holder, sizeof holder, "%ld\n", (long)getpid());
+    if (ftruncate(*descriptor, 0) != 0 || !write_all(*descriptor, holder, (size_t)length)) {
+        (void)error_errno(err, ERROR_FATAL, "cannot write lock '%s'", path);
+        goto out;
+    }
+    ok = true;
+out:
+    if (!ok)
+        close_if_open(descriptor);
+    return ok;
+}
+
+/* ---- copies ---------------------------------------------------------------------------------------- */
+
+static bool copy_bytes(int input, int output, struct error *err)
+{
+    char *chunk = xmalloc(COPY_BYTES);
+    bool ok = false;
+    off_t at = 0;
+    for (;;) {
+        ssize_t n = pread(input, chunk, COPY_BYTES, at);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0) {
+            (void)error_errno(err, ERROR_INPUT, "cannot read file");
+            err->category = CATEGORY_NOT_USABLE;
+            err->code = CODE_INPUT_IO;
+            goto out;
+        }
+        if (n == 0)
+            break;
+        if (!write_all(output, chunk, (size_t)n)) {
+            (void)error_errno(err, ERROR_FATAL, "cannot write a copy");
+            goto out;
+        }
+        at += n;
+    }
+    ok = true;
+out:
+    free(chunk);
+    return ok;
+}
+
+bool files_copy(int input, int dir, const char *path, struct error *err)
+{
+    char *temporary = NULL;
+    bool ok = false;
+    int output = create_temporary(dir, path, 0600, &temporary);
+    if (output < 0)
+        return error_errno(err, ERROR_FATAL, "cannot write a copy");
+    if (!copy_bytes(input, output, err))
+        goto out;
+    int closed = close(output);
+    output = -1;
+    if (closed != 0 || renameat(dir, temporary, dir, path) != 0) {
+        (void)error_errno(err, ERROR_FATAL, "cannot write a copy");
+        goto out;
+    }
+    ok = true;
+out:
+    close_if_open(&output);
+    if (!ok)
+        (void)unlinkat(dir, temporary, 0);
+    free(temporary);
+    return ok;
+}
+
+/* ---- sweeping ---- */
+
+void files_sweep(int dir, const char *folder, const char *prefix)
+{
+    int descriptor = openat(dir, folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    DIR *entries = descriptor >= 0 ? fdopendir(descriptor) : NULL;
+    if (entries == NULL) {
+        close_if_open(&descriptor);
+        return;
+    }
+    for (const struct dirent *entry; (entry = readdir(entries)) != NULL;)
+        if (strncmp(entry->d_name, prefix, strlen(prefix)) == 0 && strcmp(entry->d_name, ".") != 0 &&
+            strcmp(entry->d_name, "..") != 0)
+            (void)unlinkat(descriptor, entry->d_name, 0);
+    (void)closedir(entries);
+}

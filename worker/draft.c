@@ -1,0 +1,64 @@
+#include "worker/draft.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/alloc.h"
+#include "common/files.h"
+#include "worker/naming.h"
+
+void draft_drop(struct draft *draft, int output_dir)
+{
+    if (draft->descriptor < 0)
+        return;
+    (void)close(draft->descriptor);
+    (void)unlinkat(output_dir, draft->name, 0);
+    draft->descriptor = -1;
+}
+
+bool draft_prepare(struct draft *draft, int output_dir, const char *name, struct error *err)
+{
+    if (draft->descriptor >= 0) {
+        if (ftruncate(draft->descriptor, 0) == 0 && lseek(draft->descriptor, 0, SEEK_SET) == 0)
+            return true;
+        draft_drop(draft, output_dir);
+    }
+    (void)snprintf(draft->name, sizeof draft->name, NAMING_INCOMING_FOLDER "/%s", name);
+    for (int attempt = 0; attempt < 2; attempt++) {
+        draft->descriptor =
+            openat(output_dir, draft->name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0666);
+        if (draft->descriptor >= 0)
+            return true;
+        if (errno != ENOENT || !files_make_folders(output_dir, NAMING_INCOMING_FOLDER, err))
+            break;
+    }
+    return error_errno(err, ERROR_FATAL, "cannot write to the output folder");
+}
+
+bool draft_publish(struct draft *draft, int output_dir, const char *path, uint64_t png_bytes,
+                   struct error *err)
+{
+    struct stat status;
+    if (fstat(draft->descriptor, &status) != 0 || (uint64_t)status.st_size != png_bytes)
+        return error_input(err, CATEGORY_DECODER, CODE_DECODER_PROTOCOL,
+                           "the picture has not the size reported");
+    for (int attempt = 0; attempt < 2; attempt++) {
+        if (renameat(output_dir, draft->name, output_dir, path) == 0) {
+            (void)close(draft->descriptor);
+            draft->descriptor = -1;
+            return true;
+        }
+        const char *slash = strrchr(path, '/');
+        char *folder = slash != NULL ? xmemdup_text(path, (size_t)(slash - path)) : NULL;
+        bool made = errno == ENOENT && folder != NULL && files_make_folders(output_dir, folder, err);
+        free(folder);
+        if (!made)
+            break;
+    }
+    return error_errno(err, ERROR_FATAL, "cannot move a picture to its place in the output folder");
+}

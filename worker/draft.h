@@ -1,0 +1,31 @@
+/* draft.h: a picture while a decoder writes it: a file of its own in NAMING_INCOMING_FOLDER, renamed when
+ * whole.
+ *
+ * A draft that nobody used is used for the next picture. All paths are below `output_dir`. */
+#ifndef NIFFLER_WORKER_DRAFT_H
+#define NIFFLER_WORKER_DRAFT_H
+
+#include <stdint.h>
+
+#include "common/error.h"
+
+#define DRAFT_NAME_SIZE 96
+
+struct draft {
+    int descriptor; /* -1: none */
+    char name[DRAFT_NAME_SIZE];
+};
+
+/* See that there is an empty file to write to; `name` is for a new one, and unique among all workers of the
+ * folder. Fails with ERROR_FATAL. */
+MUST_CHECK bool draft_prepare(struct draft *draft, int output_dir, const char *name, struct error *err);
+
+/* Move a whole picture to its place, making the folders it needs. Fails with ERROR_INPUT, category 4,
+ * CODE_DECODER_PROTOCOL where it has not the size that was reported; ERROR_FATAL. */
+MUST_CHECK bool draft_publish(struct draft *draft, int output_dir, const char *path, uint64_t png_bytes,
+                              struct error *err);
+
+/* Remove it, if there is one. */
+void draft_drop(struct draft *draft, int output_dir);
+
+#endif
