@@ -184,7 +184,7 @@ static bool check_fingerprint(struct run *run, struct error *err)
     if (known != NULL && strcmp(known, wanted) != 0) {
         (void)fprintf(
             stderr, "niffler-png: settings that alter the outputs have changed: all files are done again\n");
-        log_event(LOG_LEVEL_WARN, "extract", "settings_changed", "all files are done again");
+        log_event(LOG_LEVEL_WARN, "extract", "settings_changed", "to_do=all");
         if (!forget_everything(run, err))
             goto out;
     }

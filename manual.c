@@ -131,7 +131,7 @@ static void page_start(const struct command *commands, FILE *out)
         ".Sh NAME\n.Nm niffler\\-png\n.Nd DICOM files to PNG pictures and tables of metadata\n"
         ".Sh SYNOPSIS\n.Nm\n.Op Ar command\n.Op Fl Fl config Ar file\n.Op Fl Fl Key Ar value ...\n"
         ".Nm\n.Op Ar command\n.Fl Fl help | Fl Fl version | Fl Fl show\\-settings | Fl Fl man\n"
-        ".Sh DESCRIPTION\n"
+        ".Sh DESCRIPTION\n.Nm\n"
         "reads a folder of DICOM files, writes a PNG for each frame, and tables of their metadata.\n"
         "It takes the place of the png\\-extraction module of Niffler: its config.json works unchanged.\n"
         ".Pp\n"

@@ -31,8 +31,8 @@ static const char *const statement_sql[SQL_COUNT] = {
     [SQL_FIND_SHAPE] = "SELECT id FROM shape WHERE digest = ?1",
     [SQL_INSERT_SHAPE] = "INSERT INTO shape(digest, columns) VALUES (?1, ?2)",
     [SQL_GET_SHAPE] = "SELECT columns FROM shape WHERE id = ?1",
-    [SQL_KNOWN_FILES] = "SELECT path, id, size, mtime, status, category, code, settled, planned, frames"
-                        " FROM file ORDER BY path",
+    [SQL_KNOWN_FILES] = ("SELECT path, id, size, mtime, status, category, code, settled, planned, frames"
+                         " FROM file ORDER BY path"),
     [SQL_ADD_GONE] = "INSERT INTO gone VALUES (?1)",
     [SQL_ADD_STALE] = "INSERT OR IGNORE INTO stale VALUES (?1)",
     [SQL_DROP_STALE] = "DELETE FROM stale WHERE path = ?1",

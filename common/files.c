@@ -138,10 +138,26 @@ static bool is_allowed(const struct files_roots *roots, int descriptor)
     return false;
 }
 
+/* By the kernel's own rule, which no race gets around. Returns the descriptor, or -1 with errno. */
+static int open_beneath(int dir, const char *path, uint64_t flags)
+{
+    struct open_how how = {.flags = flags, .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS};
+    long descriptor;
+    int tries = 16; /* EAGAIN: a folder was renamed meanwhile, and the kernel could not be sure */
+    do {
+        descriptor = syscall(SYS_openat2, dir, path, &how, sizeof how);
+    } while (descriptor < 0 && (errno == EAGAIN || errno == EINTR) && --tries > 0);
+    return (int)descriptor;
+}
+
 bool files_follow_link(const struct files_roots *roots, int dir, const char *name, int *descriptor,
                        struct error *err)
 {
-    /* O_PATH touches nothing: no device wakes up, no permission to read is needed yet. */
+    /* O_PATH touches nothing: no device wakes up, no permission to read is needed yet. What lies beneath
+     * `dir` lies where it may, and needs no judging by a real path, which has its limits. */
+    *descriptor = roots->by_component ? -1 : open_beneath(dir, name, O_PATH | O_CLOEXEC);
+    if (*descriptor >= 0)
+        return true;
     *descriptor = openat(dir, name, O_PATH | O_CLOEXEC);
     if (*descriptor < 0)
         return open_failed(errno, err);
@@ -248,18 +264,6 @@ static bool is_relative_without_dots(const char *path)
     return true;
 }
 
-/* By the kernel's own rule, which no race gets around. Returns the descriptor, or -1 with errno. */
-static int open_beneath(int root, const char *path)
-{
-    struct open_how how = {.flags = INPUT_FLAGS, .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS};
-    long descriptor;
-    int tries = 16; /* EAGAIN: a folder was renamed meanwhile, and the kernel could not be sure */
-    do {
-        descriptor = syscall(SYS_openat2, root, path, &how, sizeof how);
-    } while (descriptor < 0 && (errno == EAGAIN || errno == EINTR) && --tries > 0);
-    return (int)descriptor;
-}
-
 bool files_open_input(const struct files_roots *roots, const char *path, int *descriptor, struct stat *status,
                       struct error *err)
 {
@@ -267,7 +271,7 @@ bool files_open_input(const struct files_roots *roots, const char *path, int *de
     if (!is_relative_without_dots(path))
         return error_input(err, CATEGORY_NOT_USABLE, CODE_OUTSIDE_ROOT, "path leads out of DICOMHome");
     if (!roots->by_component)
-        *descriptor = open_beneath(roots->root, path);
+        *descriptor = open_beneath(roots->root, path, INPUT_FLAGS);
     if (*descriptor < 0) {
         bool general = roots->by_component || errno == EXDEV || errno == EAGAIN || errno == ENOSYS ||
                        errno == EPERM || errno == ENAMETOOLONG;

@@ -28,9 +28,9 @@ struct files_roots {
 
 /* Open a regular file for reading at `path` relative to roots->root, never leaving it by "..", by an absolute
  * path or through a link that is not allowed. Never blocks on a FIFO. *status is fstat()'s answer. A link
- * whose target lies beneath the root stays in it, however it is written. Telling where a link has led needs
- * /proc; without it every link but a plain relative one within the root counts as outside. Fails with
- * ERROR_INPUT, category 1: CODE_INPUT_MISSING (also a link in a circle), CODE_INPUT_DENIED,
+ * whose target lies beneath the root stays in it, however it is written. Where a link has led
+ * out of its own folder is told by /proc and a real path below PATH_MAX; otherwise it counts as outside.
+ * Fails with ERROR_INPUT, category 1: CODE_INPUT_MISSING (also a link in a circle), CODE_INPUT_DENIED,
  * CODE_OUTSIDE_ROOT, CODE_INPUT_SPECIAL, CODE_INPUT_IO; with ERROR_FATAL when this process has no descriptors
  * or memory left. *descriptor is -1 then. The texts hold no path. */
 MUST_CHECK bool files_open_input(const struct files_roots *roots, const char *path, int *descriptor,

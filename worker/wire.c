@@ -356,7 +356,7 @@ static bool is_text_vr(const char vr[2])
 
 bool wire_check_elements(const uint8_t *bytes, size_t length, struct error *err)
 {
-    struct wire_element element;
+    struct wire_element element = {0};
     size_t at = 0;
     uint32_t depth_allowed = 0; /* an element may be at most this deep */
     const char *fault = NULL;

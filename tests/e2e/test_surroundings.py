@@ -193,7 +193,7 @@ class Decoder(harness.Case):
     def test_the_memory_limit_costs_the_file_that_meets_it(self):
         self.samples("--only", "dx")
         self.samples("--only", "mr", into=os.path.join(self.home, "mr"))
-        self.extract("--DecoderMemory", "8M", status=1)
+        self.extract("--DecoderMemory", "4M", status=1)
         failures = harness.table(self.out, "failures.csv")
         self.assertEqual({row["category"] for row in failures}, {"4"})
         self.assertGreater(len(harness.table(self.out, "mapping.csv")), 0)

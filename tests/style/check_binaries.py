@@ -24,7 +24,7 @@ FORBIDDEN = {
 NEEDED = {'program': r'libsqlite3', 'decoder': r'libopenjp2'}
 # Needs a corpus that is not part of the repository; ctest names it as skipped where that is absent.
 MAY_BE_SKIPPED = r'e2e\.corpus\.'
-GROUPS = ('unit', 'contract', 'fault', 'e2e', 'samples', 'style', 'fuzz', 'bench')
+GROUPS = ('unit', 'contract', 'fault', 'e2e', 'samples', 'style', 'fuzz-replay', 'bench')
 
 
 def output(*command):
@@ -82,7 +82,7 @@ def check_tests(folders):
         name = test['name']
         properties = {entry['name']: entry['value'] for entry in test.get('properties', [])}
         group = name.split('.')[0]
-        if not re.fullmatch(r'[a-z0-9]+\.[A-Za-z0-9_.]+', name) or group not in GROUPS:
+        if not re.fullmatch(r'[a-z0-9-]+\.[A-Za-z0-9_.]+', name) or group not in GROUPS:
             yield f'{name}: a name is group.subject, of the groups ' + ' '.join(GROUPS)
         elif group not in properties.get('LABELS', []):
             yield f'{name}: has not the label {group}'

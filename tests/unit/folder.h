@@ -14,7 +14,7 @@
 
 static inline int folder_new(char path[64])
 {
-    strcpy(path, "/tmp/niffler-test.XXXXXX");
+    memcpy(path, "/tmp/niffler-test.XXXXXX", sizeof "/tmp/niffler-test.XXXXXX");
     assert_non_null(mkdtemp(path));
     assert_int_equal(chmod(path, 0755), 0);
     int descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -50,7 +50,7 @@ static inline void folder_empty(int dir)
                 if (unlinkat(below, child->d_name, 0) == 0)
                     continue;
                 (void)snprintf(moved, sizeof moved, "moved-%lu", number++);
-                (void)fchmodat(below, child->d_name, 0700, 0);
+                assert_int_equal(fchmodat(below, child->d_name, 0700, 0), 0);
                 assert_int_equal(renameat(below, child->d_name, dir, moved), 0);
             }
             (void)closedir(inner);

@@ -1,0 +1,6 @@
+unit_test(charset decoder_core base)
+foreach(name dicom dicom_damage)
+    unit_test(${name} decoder_core base)
+    target_link_libraries(test_${name} PRIVATE ZLIB::ZLIB)
+endforeach()
+set_tests_properties(unit.dicom_damage PROPERTIES TIMEOUT 120)

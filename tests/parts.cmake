@@ -1,0 +1,15 @@
+# Rendering, the PNG writer, the scan, files, the queue.
+unit_test(render decoder_core)
+unit_test(pngout decoder_core PNG::PNG)
+unit_test(scan producer common base)
+unit_test(scan_sort producer common base)
+unit_test(files common base)
+if(ISAL_FOUND)
+    target_compile_definitions(test_pngout PRIVATE NIFFLER_HAVE_ISAL=1)
+endif()
+
+# One contract for every transport.
+add_executable(test_queue contract/test_queue.c)
+target_link_libraries(test_queue PRIVATE strict common base PkgConfig::CMOCKA Threads::Threads)
+add_test(NAME contract.queue COMMAND test_queue)
+set_tests_properties(contract.queue PROPERTIES LABELS contract TIMEOUT 60)

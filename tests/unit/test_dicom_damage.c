@@ -1,0 +1,152 @@
+/* Damaged DICOM files: truncated at every position, each byte changed, many at random. Nothing may crash, and
+ * what the worker gets is well-formed. The seeds are fixed. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "tests/unit/dicom_files.h"
+
+typedef void build_fn(struct builder *b);
+
+static void build_explicit(struct builder *b)
+{
+    build_meta(b, EXPLICIT_LITTLE);
+    build_data_set(b);
+}
+
+static void build_implicit(struct builder *b)
+{
+    b->implicit_vr = true;
+    build_meta(b, IMPLICIT_LITTLE);
+    build_data_set(b);
+}
+
+static void build_big(struct builder *b)
+{
+    b->big_endian = true;
+    build_meta(b, EXPLICIT_BIG);
+    build_data_set(b);
+}
+
+static void build_encapsulated(struct builder *b)
+{
+    build_meta(b, JPEG_BASELINE);
+    build_text(b, CHARACTER_SET, "CS", "\\ISO 2022 IR 87");
+    build_text(b, NAME, "PN", "Yamada=\x1b$B;3ED\x1b(B");
+    build_header(b, PIXELS, "OB", UNDEFINED);
+    build_header(b, ITEM, "", 0);
+    build_text(b, ITEM, "", "fragment");
+    build_header(b, SEQUENCE_END, "", 0);
+    build_text(b, PADDING, "OB", "xx");
+}
+
+static build_fn *const builders[] = {build_explicit, build_implicit,     build_big,
+                                     build_deflated, build_encapsulated, build_data_set};
+
+/* Read it in both characters of behaviour: whatever comes out is well-formed, and pixels lie within. */
+static void try_damaged(struct dicom *dcm, const uint8_t *bytes, size_t length)
+{
+    struct options options = test_options;
+    struct buffer out = {0};
+    struct error err;
+    for (int niffler = 0; niffler < 2; niffler++) {
+        options.compatibility_niffler = niffler == 1;
+        options.public_headers_only = length % 2 == 0;
+        bool ok = dicom_read_memory(dcm, bytes, length, &options, &err);
+        if (!ok)
+            assert_int_equal(err.kind, ERROR_INPUT);
+        buffer_truncate(&out, 0);
+        dicom_append_elements(dcm, &options, &out);
+        assert_true(wire_check_elements((const uint8_t *)out.data, out.length, &err));
+        const struct dicom_pixels *pixels = dicom_pixels(dcm);
+        uint8_t last;
+        if (pixels->kind != DICOM_PIXELS_NONE && pixels->length > 0)
+            assert_true(dicom_read_bytes(dcm, pixels->offset + pixels->length - 1, &last, 1, &err));
+    }
+    buffer_clear(&out);
+}
+
+static void survives_truncation(void **state)
+{
+    for (size_t i = 0; i < sizeof builders / sizeof *builders; i++) {
+        struct builder b = {0};
+        builders[i](&b);
+        for (size_t length = 0; length < b.bytes.length; length++) {
+            /* A copy of just that length, so that a byte too many is noticed. */
+            uint8_t *copy = test_malloc(length + (length == 0));
+            memcpy(copy, b.bytes.data, length);
+            try_damaged(*state, copy, length);
+            test_free(copy);
+        }
+        buffer_clear(&b.bytes);
+    }
+}
+
+static void survives_changed_bytes(void **state)
+{
+    static const uint8_t values[] = {0x00, 0x01, 0x1b, 0x41, 0x55, 0x7f, 0x80, 0xfe, 0xff};
+    for (size_t i = 0; i < sizeof builders / sizeof *builders; i++) {
+        struct builder b = {0};
+        builders[i](&b);
+        uint8_t *bytes = (uint8_t *)b.bytes.data;
+        for (size_t at = 0; at < b.bytes.length; at += at < 120 ? 40 : 1) {
+            uint8_t before = bytes[at];
+            for (size_t v = 0; v < sizeof values; v++) {
+                bytes[at] = values[v];
+                try_damaged(*state, bytes, b.bytes.length);
+            }
+            bytes[at] = before;
+        }
+        buffer_clear(&b.bytes);
+    }
+}
+
+static void survives_random_damage(void **state)
+{
+    uint64_t seed = 20260114;
+    for (unsigned round = 0; round < 6000; round++) {
+        struct builder b = {0};
+        builders[round % (sizeof builders / sizeof *builders)](&b);
+        size_t first = b.bytes.length > 132 && round % 6 != 5 ? 132 : 0;
+        for (unsigned i = 0; i <= round % 5; i++) {
+            seed = seed * 6364136223846793005u + 1442695040888963407u;
+            size_t at = first + (size_t)(seed >> 33) % (b.bytes.length - first);
+            b.bytes.data[at] = (char)(unsigned char)(seed >> 20);
+            if (seed >> 60 == 0)
+                buffer_truncate(&b.bytes, at + 1);
+        }
+        try_damaged(*state, (const uint8_t *)b.bytes.data, b.bytes.length);
+        buffer_clear(&b.bytes);
+    }
+}
+
+/* Ten thousand sequences within each other end at the limit, not at the end of the stack. */
+static void survives_depth(void **state)
+{
+    struct builder b = {0};
+    struct error err;
+    build_meta(&b, EXPLICIT_LITTLE);
+    for (int i = 0; i < 10000; i++) {
+        build_header(&b, CONTENT, "SQ", UNDEFINED);
+        build_header(&b, ITEM, "", UNDEFINED);
+    }
+    try_damaged(*state, (const uint8_t *)b.bytes.data, b.bytes.length);
+    assert_false(
+        dicom_read_memory(*state, (const uint8_t *)b.bytes.data, b.bytes.length, &test_options, &err));
+    assert_string_equal(err.code, CODE_LIMIT_ATTRIBUTES);
+    buffer_clear(&b.bytes);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(survives_truncation),
+        cmocka_unit_test(survives_changed_bytes),
+        cmocka_unit_test(survives_random_damage),
+        cmocka_unit_test(survives_depth),
+    };
+    return cmocka_run_group_tests(tests, open_reader, close_reader);
+}
