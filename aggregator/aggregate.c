@@ -266,8 +266,10 @@ bool aggregate_complete(struct store *store, const struct settings *settings, in
                         struct store_counts *counts, bool *mail_failed, struct error *err)
 {
     *mail_failed = false;
-    bool named = settings->options.compatibility_niffler ? store_settle_names(store, output_dir, err)
-                                                         : store_sweep(store, output_dir, err);
+    /* A run for the tables alone leaves the pictures of earlier ones where they are. */
+    bool named = !settings->options.print_images           ? true
+                 : settings->options.compatibility_niffler ? store_settle_names(store, output_dir, err)
+                                                           : store_sweep(store, output_dir, err);
     if (!named || !store_counts(store, counts, err) || !export_tables(store, settings, output_dir, err) ||
         !store_set(store, "state", "complete", err) || !store_sync(store, err))
         return false;

@@ -309,11 +309,3 @@ bool store_get(struct store *store, const char *name, char **value, struct error
     (void)sqlite3_reset(statement);
     return true;
 }
-
-bool store_forget_all(struct store *store, struct error *err)
-{
-    /* Columns and shapes stay: they are names only, and what no file refers to is in no table. */
-    bool alone = !store->in_transaction;
-    return store_begin(store, err) && store_exec(store, "DELETE FROM file", "write the store", err) &&
-           (!alone || store_commit(store, err));
-}

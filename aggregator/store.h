@@ -28,10 +28,6 @@ MUST_CHECK bool store_close(struct store *store, struct error *err); /* accepts 
 MUST_CHECK bool store_set(struct store *store, const char *name, const char *value, struct error *err);
 MUST_CHECK bool store_get(struct store *store, const char *name, char **value, struct error *err);
 
-/* Forget all files (the settings changed). Their pictures stay on disk, until the same names are written
- * again. */
-MUST_CHECK bool store_forget_all(struct store *store, struct error *err);
-
 /* ---- reconciling with a scan: what is there, against what is known -------------------------------
  *
  * The scan's files are given in byte order of their paths. A known file counts as done when its size and time
@@ -56,7 +52,7 @@ MUST_CHECK bool store_sync(struct store *store, struct error *err);
 /* ---- what lies on disk, when all records are in ----------------------------------------------------- */
 
 /* Delete pictures and failed-dicom copies of files that are gone, or that a changed file has no more; then
- * folders that became empty. store_forget_all() leaves none to delete. Fails with ERROR_FATAL. */
+ * folders that became empty. Fails with ERROR_FATAL. */
 MUST_CHECK bool store_sweep(struct store *store, int output_dir, struct error *err);
 
 /* Compatibility: two files may want one picture name. A worker writes each as "<name>~<8 hex digits>.png";

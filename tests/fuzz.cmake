@@ -2,9 +2,9 @@
 function(fuzz_target name rounds)
     add_executable(replay_${name} fuzz/fuzz_${name}.c fuzz/replay.c)
     target_link_libraries(replay_${name} PRIVATE strict ${ARGN} base)
-    add_test(NAME fuzz.${name}
+    add_test(NAME fuzz-replay.${name}
              COMMAND replay_${name} ${CMAKE_CURRENT_SOURCE_DIR}/fuzz/corpus/${name} ${rounds})
-    set_tests_properties(fuzz.${name} PROPERTIES LABELS fuzz TIMEOUT 300)
+    set_tests_properties(fuzz-replay.${name} PROPERTIES LABELS fuzz-replay TIMEOUT 300)
     if(NIFFLER_FUZZ)
         add_executable(fuzz_${name} fuzz/fuzz_${name}.c)
         target_compile_options(fuzz_${name} PRIVATE -fsanitize=fuzzer)

@@ -135,6 +135,17 @@ class Again(harness.Case):
         done = self.extract("--FlattenedToLevel", "series", "--is16Bit", "false", "--UseProcesses", "1")
         self.assertNotIn("have changed", done.stderr)
 
+    def test_tables_alone_leave_the_pictures_of_an_earlier_run(self):
+        self.samples("--only", "ct")
+        self.extract()
+        pictures = {name for name in harness.tree(self.out) if name.endswith(".png")}
+        self.extract("--PrintImages", "false")
+        self.assertEqual(pictures, {name for name in harness.tree(self.out) if name.endswith(".png")})
+        self.assertEqual(harness.table(self.out, "mapping.csv"), [])
+        self.extract()
+        self.extract(out=self.out + "-fresh")
+        self.assertSameOutputs(self.out + "-fresh", self.out)
+
     def test_a_second_run_at_the_same_time_is_refused_by_name(self):
         self.samples("--ct", "150")
         first = harness.start(home=self.home, out=self.out)

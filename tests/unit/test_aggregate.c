@@ -180,7 +180,10 @@ static void a_kill_costs_no_more_than_the_deadline(void **state)
 
 static struct settings settings_for(struct fixture *fx)
 {
-    return (struct settings){.dicom_home = "/in", .output_directory = fx->folder, .send_email = true};
+    return (struct settings){.dicom_home = "/in",
+                             .output_directory = fx->folder,
+                             .send_email = true,
+                             .options = {.print_images = true}};
 }
 
 static void expect_fact(struct fixture *fx, const char *name, const char *expected)
