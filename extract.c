@@ -125,7 +125,7 @@ static void sweep_drafts(const struct run *run)
     (void)unlinkat(run->output_dir, NAMING_INCOMING_FOLDER, AT_REMOVEDIR);
     files_sweep(run->output_dir, ".", FILES_DRAFT_PREFIX);
     for (int category = CATEGORY_NOT_USABLE; category <= CATEGORY_TOO_MANY; category++) {
-        char folder[sizeof NAMING_FAILED_FOLDER "/0"];
+        char folder[sizeof NAMING_FAILED_FOLDER + 12];
         (void)snprintf(folder, sizeof folder, NAMING_FAILED_FOLDER "/%d", category);
         files_sweep(run->output_dir, folder, FILES_DRAFT_PREFIX);
     }
@@ -204,7 +204,9 @@ static bool open_signals(struct run *run, struct error *err)
     (void)sigaddset(&set, SIGINT);
     (void)sigaddset(&set, SIGTERM);
     (void)sigaddset(&set, SIGHUP);
-    if (pthread_sigmask(SIG_BLOCK, &set, NULL) != 0 || signal(SIGPIPE, SIG_IGN) == SIG_ERR)
+    /* A limit on file sizes is to be an error of the write, not a death. */
+    if (pthread_sigmask(SIG_BLOCK, &set, NULL) != 0 || signal(SIGPIPE, SIG_IGN) == SIG_ERR ||
+        signal(SIGXFSZ, SIG_IGN) == SIG_ERR)
         return error_set(err, ERROR_FATAL, "cannot set up signals");
     run->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     return run->signals >= 0 || error_errno(err, ERROR_FATAL, "cannot set up signals");

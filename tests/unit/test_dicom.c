@@ -447,6 +447,59 @@ static void exchanges_words_of_big_endian(void **state)
     }
 }
 
+/* What lies over a limit is not delivered either, with a preamble or without. */
+static void meets_limits_before_it_delivers(void **state)
+{
+    struct options few = test_options, little = test_options;
+    struct builder bare = {0}, large = {0};
+    struct buffer list = {0};
+    struct error err = {0};
+    static const char kilobyte[1024];
+    few.max_attributes = 10;
+    little.max_value_bytes = 0;
+    little.max_metadata_bytes = 500;
+    build_text(&bare, MODALITY, "CS", "CT");
+    for (int i = 0; i < 50; i++)
+        build_u16(&bare, ROWS, "US", 1);
+    assert_false(dicom_read_memory(*state, (const uint8_t *)bare.bytes.data, bare.bytes.length, &few, &err));
+    assert_string_equal(err.code, CODE_LIMIT_ATTRIBUTES);
+    build_meta(&large, EXPLICIT_LITTLE);
+    build_text(&large, MODALITY, "CS", "CT");
+    build_bytes(&large, DICOM_TAG(0x0042, 0x0011), "OB", kilobyte, sizeof kilobyte);
+    assert_false(read_built(*state, &large, &little));
+    list_elements(*state, &little, &list);
+    assert_string_equal(buffer_text(&list), "00080060 CS CT\n");
+    /* Private values that nobody asked for do not count. */
+    little.public_headers_only = true;
+    buffer_truncate(&large.bytes, 0);
+    build_meta(&large, EXPLICIT_LITTLE);
+    build_bytes(&large, DICOM_TAG(0x0009, 0x1001), "OB", kilobyte, sizeof kilobyte);
+    build_u16(&large, ROWS, "US", 1);
+    assert_true(read_built(*state, &large, &little));
+    buffer_clear(&bare.bytes);
+    buffer_clear(&large.bytes);
+    buffer_clear(&list);
+}
+
+/* Half a character: lost in the file it is marked, and what follows is read; cut off by us it is no damage.
+ */
+static void marks_half_characters_once(void **state)
+{
+    struct options options = test_options;
+    struct builder broken = {0}, cut = {0};
+    build_meta(&broken, EXPLICIT_LITTLE);
+    build_text(&broken, CHARACTER_SET, "CS", "\\ISO 2022 IR 87");
+    build_text(&broken, NAME, "PN", "\x1b$B;3E\x1b(Bab=cd");
+    check_file(*state, &broken, &options,
+               "00080005 CS \\ISO 2022 IR 87\n00100010 PN \xe5\xb1\xb1\xef\xbf\xbd"
+               "ab=cd marked\n");
+    options.max_value_bytes = 2;
+    build_meta(&cut, EXPLICIT_LITTLE);
+    build_text(&cut, CHARACTER_SET, "CS", "ISO_IR 192");
+    build_text(&cut, PATIENT_ID, "LO", "abcdefg\xc3\xa9xyz");
+    check_file(*state, &cut, &options, "00080005 CS ISO_IR 1 (10) cut\n00100020 LO abcdefg (12) cut\n");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -463,6 +516,8 @@ int main(void)
         cmocka_unit_test(leaves_out_what_is_not_asked_for),
         cmocka_unit_test(cuts_long_values),
         cmocka_unit_test(meets_limits),
+        cmocka_unit_test(meets_limits_before_it_delivers),
+        cmocka_unit_test(marks_half_characters_once),
         cmocka_unit_test(finds_native_pixels),
         cmocka_unit_test(clamps_pixels_to_the_file),
         cmocka_unit_test(finds_encapsulated_pixels),

@@ -285,9 +285,15 @@ static bool append_2022(const struct charset_tables *tables, struct charset set,
         size_t escape = byte == ESCAPE ? follow_escape(text + at, length - at, &state) : 0;
         bool has_pair = at + 1 < length && ((text[at + 1] ^ byte) & 0x80) == 0;
         uint8_t pair[3] = {0x8f, (uint8_t)(byte | 0x80), has_pair ? (uint8_t)(text[at + 1] | 0x80) : 0};
+        bool is_graphic = byte > 0x20 && byte < 0x7f;
         if (escape > 0) {
             at += escape;
-        } else if (state.g0_pair > 0 && has_pair && byte > 0x20 && byte < 0x7f) {
+        } else if (state.g0_pair > 0 && is_graphic &&
+                   !(has_pair && text[at + 1] > 0x20 && text[at + 1] < 0x7f)) {
+            buffer_append_text(out, REPLACEMENT); /* half a character; what follows may be an escape */
+            known = false;
+            at++;
+        } else if (state.g0_pair > 0 && is_graphic) {
             bool is_0212 = state.g0_pair == 3;
             known &= append_iconv(tables->pages[PAGE_EUC_JP], pair + !is_0212, is_0212 ? 3 : 2, out);
             at += 2;

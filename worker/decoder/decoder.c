@@ -8,6 +8,7 @@
  * Exit status: 0 the worker closed the socket; 2 started wrongly; 70 a request that no worker of ours sends;
  * a signal is a crash, which costs the file at hand. */
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -300,6 +301,7 @@ int main(int argc, char **argv)
         (void)fprintf(stderr, "niffler-png-decoder is started by niffler-png, not by hand\n");
         return EXIT_USAGE;
     }
+    (void)signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes is an error of the write, not a death */
     (void)close_range(WIRE_CONTROL_DESCRIPTOR + 1, ~0u, 0);
     codec_init();
     struct decoder dec = {.dcm = dicom_new(), .image = image_new(), .png = pngout_new(), .input = -1};

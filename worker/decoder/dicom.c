@@ -62,13 +62,12 @@ static bool read_meta_header(struct dicom *dcm, uint64_t *at, const struct optio
 {
     const uint8_t *p = dicom_source_view(&dcm->source, *at, 6);
     bool implicit_vr = p != NULL && !(p[4] >= 'A' && p[4] <= 'Z' && p[5] >= 'A' && p[5] <= 'Z');
-    if (!walk_group(dcm, at, 0x0002, implicit_vr, options, err))
-        return false;
+    bool ok = walk_group(dcm, at, 0x0002, implicit_vr, options, err);
     *is_there = dcm->element_count > 0;
     (void)dicom_find_text(dcm, TAG_TRANSFER_SYNTAX, dcm->syntax.uid, sizeof dcm->syntax.uid);
     dcm->element_count = 0;
     dcm->value_bytes = 0;
-    return true;
+    return ok;
 }
 
 /* ---- the encoding of the data set ---- */
@@ -208,12 +207,12 @@ static bool read_file(struct dicom *dcm, const struct options *options, struct e
     if (dcm->syntax.deflated && !read_deflated(dcm, &at, options, err))
         return false;
     choose_encoding(dcm, at, &encoding);
-    if (!dicom_walk(dcm, &at, encoding, options, err) && (dcm->syntax.has_preamble || has_meta))
-        return false;
-    if (!dcm->syntax.has_preamble && !has_meta && !begins_like_data_set(dcm) &&
-        !options->compatibility_niffler)
-        return error_input(err, CATEGORY_NOT_USABLE, CODE_NOT_DICOM, "not a DICOM file");
-    return true;
+    bool is_whole = dicom_walk(dcm, &at, encoding, options, err);
+    if (dcm->syntax.has_preamble || has_meta || begins_like_data_set(dcm))
+        return is_whole;
+    /* Niffler has a row for anything that is named *.dcm. */
+    return options->compatibility_niffler ||
+           error_input(err, CATEGORY_NOT_USABLE, CODE_NOT_DICOM, "not a DICOM file");
 }
 
 bool dicom_read(struct dicom *dcm, int descriptor, const struct options *options, struct error *err)

@@ -24,7 +24,8 @@ static bool is_plain_text(const char vr[2])
 uint64_t dicom_delivered_bytes(const struct dicom_element *element, const struct options *options)
 {
     uint64_t most = options->max_value_bytes;
-    if ((element->flags & WIRE_VALUE_NOT_READ) != 0)
+    bool is_hidden = options->public_headers_only && (element->tag >> 16 & 1) != 0;
+    if ((element->flags & WIRE_VALUE_NOT_READ) != 0 || is_hidden)
         return 0;
     if (most == 0)
         return element->length;
@@ -70,6 +71,19 @@ static bool is_plain_ascii(const uint8_t *bytes, size_t length)
     return memchr(bytes, 0x1b, length) == NULL;
 }
 
+/* Where a value was cut, its last character may be cut too: that is no damage. Whether other marks are left.
+ */
+static bool drop_cut_character(struct buffer *text)
+{
+    static const char mark[] = "\xef\xbf\xbd"; /* U+FFFD */
+    size_t length = sizeof mark - 1;
+    for (int i = 0;
+         i < 3 && text->length >= length && memcmp(text->data + text->length - length, mark, length) == 0;
+         i++)
+        text->length -= length;
+    return text->length > 0 && memmem(text->data, text->length, mark, length) != NULL;
+}
+
 static void append_value(struct dicom *dcm, const struct dicom_element *element, const uint8_t *bytes,
                          size_t length, const struct options *options, struct buffer *out)
 {
@@ -88,7 +102,8 @@ static void append_value(struct dicom *dcm, const struct dicom_element *element,
         if (is_plain_text(element->vr))
             charset_append_latin1(bytes, length, scratch);
         else if (!charset_append(dcm->tables, element->set, dicom_is_vr(element->vr, "PN"), bytes, length,
-                                 scratch))
+                                 scratch) &&
+                 ((element->flags & WIRE_VALUE_CUT) == 0 || drop_cut_character(scratch)))
             wire.flags |= WIRE_VALUE_MARKED;
         wire.bytes = (const uint8_t *)scratch->data;
         length = scratch->length;

@@ -84,6 +84,12 @@ bool dicom_source_copy(struct dicom_source *source, uint64_t offset, void *bytes
 {
     if (offset > source->size || length > source->size - offset)
         return false;
+    if (offset >= source->start && offset - source->start <= source->length &&
+        length <= source->length - (offset - source->start)) {
+        if (length > 0)
+            memcpy(bytes, source->window + (offset - source->start), length);
+        return true;
+    }
     if (source->descriptor < 0) {
         if (length > 0)
             memcpy(bytes, source->memory + offset, length);

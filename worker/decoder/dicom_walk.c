@@ -53,17 +53,18 @@ static bool add_element(struct walk *walk, const struct dicom_element *element, 
     if (dcm->element_count >= walk->options->max_attributes)
         return error_input(err, CATEGORY_DECODER, CODE_LIMIT_ATTRIBUTES,
                            "more than %u data elements (MaxAttributes)", walk->options->max_attributes);
+    /* Before the element joins the list: what is listed will be delivered, also after this failure. */
+    uint64_t bytes = element->kind == WIRE_VALUE ? dicom_delivered_bytes(element, walk->options) : 0;
+    if (bytes > walk->options->max_metadata_bytes - dcm->value_bytes)
+        return error_input(err, CATEGORY_DECODER, CODE_LIMIT_ATTRIBUTES,
+                           "more than %llu bytes of attribute values (MaxMetadataBytes)",
+                           (unsigned long long)walk->options->max_metadata_bytes);
+    dcm->value_bytes += bytes;
     if (dcm->element_count == dcm->element_capacity) {
         dcm->element_capacity = dcm->element_capacity == 0 ? 512 : dcm->element_capacity * 2;
         dcm->elements = xrealloc_array(dcm->elements, dcm->element_capacity, sizeof *dcm->elements);
     }
     dcm->elements[dcm->element_count++] = *element;
-    if (element->kind == WIRE_VALUE)
-        dcm->value_bytes += dicom_delivered_bytes(element, walk->options);
-    if (dcm->value_bytes > walk->options->max_metadata_bytes)
-        return error_input(err, CATEGORY_DECODER, CODE_LIMIT_ATTRIBUTES,
-                           "more than %llu bytes of attribute values (MaxMetadataBytes)",
-                           (unsigned long long)walk->options->max_metadata_bytes);
     return true;
 }
 
@@ -196,8 +197,9 @@ static uint64_t search_delimiter(struct walk *walk, uint64_t at, uint64_t end)
  * the chain breaks. */
 static uint64_t skip_fragments(struct walk *walk, uint64_t at, uint64_t end)
 {
-    const uint8_t *p;
-    while ((p = peek(walk, at, 8, end)) != NULL) {
+    uint8_t p[8];
+    /* Past the window: the fragments themselves are not to be read. */
+    while (at <= end && end - at >= 8 && dicom_source_copy(&walk->dcm->source, at, p, sizeof p)) {
         uint32_t tag = (uint32_t)dicom_u16(p, walk->big_endian) << 16 | dicom_u16(p + 2, walk->big_endian);
         uint32_t length = dicom_u32(p + 4, walk->big_endian);
         if (tag == TAG_SEQUENCE_END)
