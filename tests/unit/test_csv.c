@@ -260,7 +260,7 @@ static void common_headers_are_those_that_few_rows_lack(void **state)
 {
     struct fixture *fx = *state;
     for (int i = 0; i < 20; i++) {
-        char path[8];
+        char path[16];
         (void)snprintf(path, sizeof path, "%02d", i);
         struct record *rec = fixture_record(fx, path);
         add_cell(rec, "All", "1");

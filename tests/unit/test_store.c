@@ -433,7 +433,7 @@ static void damage_is_told_never_passed_over(void **state)
     char *long_value = xcalloc(1, 20001);
     memset(long_value, 'x', 20000);
     for (int i = 0; i < 50; i++) {
-        char path[8];
+        char path[16];
         (void)snprintf(path, sizeof path, "%02d", i);
         add_cell(fixture_record(fx, path), "A", long_value);
         fixture_add(fx);
