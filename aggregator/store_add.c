@@ -161,6 +161,34 @@ bool store_change_stale(struct store *store, enum statement which, const struct 
            change_one(store, which, outputs->failed_copy, err);
 }
 
+bool store_change_stale_of(struct store *store, enum statement which, const char *sql, struct error *err)
+{
+    sqlite3_stmt *rows = NULL;
+    int code;
+    bool ok = false;
+    if (!store_prepare(store, sql, &rows, err))
+        goto out;
+    while ((code = sqlite3_step(rows)) == SQLITE_ROW) {
+        struct row_outputs outputs = {
+            .settled = (const char *)sqlite3_column_text(rows, 0),
+            .planned = (const char *)sqlite3_column_text(rows, 1),
+            .failed_copy = (const char *)sqlite3_column_text(rows, 2),
+            .frames = sqlite3_column_blob(rows, 3),
+            .frames_length = (size_t)sqlite3_column_bytes(rows, 3),
+        };
+        if (!store_change_stale(store, which, &outputs, err))
+            goto out;
+    }
+    if (code != SQLITE_DONE) {
+        (void)store_fail(store, err, "read the store");
+        goto out;
+    }
+    ok = true;
+out:
+    (void)sqlite3_finalize(rows);
+    return ok;
+}
+
 /* All that the old row has, less what the new one has. */
 static bool replace_outputs(struct store *store, sqlite3_stmt *old, const struct record *rec,
                             struct error *err)

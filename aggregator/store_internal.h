@@ -140,6 +140,10 @@ struct row_outputs {
 MUST_CHECK bool store_change_stale(struct store *store, enum statement which,
                                    const struct row_outputs *outputs, struct error *err);
 
+/* The same for every row of a query that answers settled, planned, failed_copy, frames. */
+MUST_CHECK bool store_change_stale_of(struct store *store, enum statement which, const char *sql,
+                                      struct error *err);
+
 /* Varints. */
 static inline void varint_append(struct buffer *out, uint64_t value)
 {

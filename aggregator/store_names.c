@@ -206,31 +206,11 @@ out:
 /* Take from `stale` every name that a row has. */
 static bool spare_used(struct store *store, struct error *err)
 {
-    sqlite3_stmt *rows = NULL;
-    int code;
-    bool ok = false;
-    if (!store_prepare(
-            store, "SELECT settled, failed_copy, frames FROM file WHERE pictures > 0 OR failed_copy <> ''",
-            &rows, err))
-        goto out;
-    while ((code = sqlite3_step(rows)) == SQLITE_ROW) {
-        struct row_outputs outputs = {
-            .settled = (const char *)sqlite3_column_text(rows, 0),
-            .failed_copy = (const char *)sqlite3_column_text(rows, 1),
-            .frames = sqlite3_column_blob(rows, 2),
-            .frames_length = (size_t)sqlite3_column_bytes(rows, 2),
-        };
-        if (!store_change_stale(store, SQL_DROP_STALE, &outputs, err))
-            goto out;
-    }
-    if (code != SQLITE_DONE) {
-        (void)store_fail(store, err, "read the store");
-        goto out;
-    }
-    ok = true;
-out:
-    (void)sqlite3_finalize(rows);
-    return ok;
+    /* Not what is only planned: no file may have that name yet. */
+    return store_change_stale_of(store, SQL_DROP_STALE,
+                                 "SELECT settled, NULL, failed_copy, frames FROM file"
+                                 " WHERE pictures > 0 OR failed_copy <> ''",
+                                 err);
 }
 
 /* The folders above a deleted file, as far as they are empty; the output folder itself stays. */

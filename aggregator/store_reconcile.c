@@ -116,36 +116,6 @@ bool store_reconcile_file(struct store *store, const char *path, uint64_t size_b
     return next_known(store, err);
 }
 
-/* Note the outputs of the files that are gone. */
-static bool outputs_of_gone(struct store *store, struct error *err)
-{
-    sqlite3_stmt *statement = NULL;
-    int code;
-    bool ok = false;
-    if (!store_prepare(store, "SELECT settled, planned, failed_copy, frames FROM gone JOIN file USING (id)",
-                       &statement, err))
-        goto out;
-    while ((code = sqlite3_step(statement)) == SQLITE_ROW) {
-        struct row_outputs outputs = {
-            .settled = (const char *)sqlite3_column_text(statement, 0),
-            .planned = (const char *)sqlite3_column_text(statement, 1),
-            .failed_copy = (const char *)sqlite3_column_text(statement, 2),
-            .frames = sqlite3_column_blob(statement, 3),
-            .frames_length = (size_t)sqlite3_column_bytes(statement, 3),
-        };
-        if (!store_change_stale(store, SQL_ADD_STALE, &outputs, err))
-            goto out;
-    }
-    if (code != SQLITE_DONE) {
-        (void)store_fail(store, err, "read the store");
-        goto out;
-    }
-    ok = true;
-out:
-    (void)sqlite3_finalize(statement);
-    return ok;
-}
-
 bool store_reconcile_end(struct store *store, uint64_t *forgotten, struct error *err)
 {
     *forgotten = 0;
@@ -155,7 +125,9 @@ bool store_reconcile_end(struct store *store, uint64_t *forgotten, struct error 
         if (!forget_known(store, err))
             return false;
     if (store->gone > 0 &&
-        (!outputs_of_gone(store, err) ||
+        (!store_change_stale_of(store, SQL_ADD_STALE,
+                                "SELECT settled, planned, failed_copy, frames FROM gone JOIN file USING (id)",
+                                err) ||
          !store_exec(store, "DELETE FROM file WHERE id IN (SELECT id FROM gone); DELETE FROM gone",
                      "write the store", err)))
         return false;
