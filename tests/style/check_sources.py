@@ -37,7 +37,6 @@ MAY_CALL = {
     'tests/samples/sample_set.c': {'exit'},
 }
 LONGEST = 600
-LONGEST_TEST = 800  # tables of cases
 LONG = 500
 MAY_BE_LONG = {'common/dictionary_table.c': 'generated: a table'}
 
@@ -124,9 +123,8 @@ def sizes(root):
         lines = read(root, path).count('\n')
         if path in MAY_BE_LONG:
             continue
-        longest = LONGEST_TEST if path.startswith('tests/') else LONGEST
-        if lines > longest:
-            yield f'{path}: {lines} lines; {longest} are the most'
+        if lines > LONGEST:
+            yield f'{path}: {lines} lines; {LONGEST} are the most'
         elif lines > LONG:
             print(f'note: {path} has {lines} lines, more than about {LONG}')
 

@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -132,6 +133,67 @@ static void reads_files(void **state)
     assert_string_equal(err.code, CODE_INPUT_IO);
     buffer_clear(&large);
     buffer_clear(&b.bytes);
+}
+
+/* Bytes that this process has read by system calls. */
+static unsigned long long bytes_read(void)
+{
+    unsigned long long count = 0;
+    FILE *file = fopen("/proc/self/io", "re");
+    assert_non_null(file);
+    assert_int_equal(fscanf(file, "rchar: %llu", &count), 1);
+    assert_int_equal(fclose(file), 0);
+    return count;
+}
+
+/* 64 MB of native pixel data, or three fragments of 16 MB, with an attribute behind. */
+static int pixel_file(bool encapsulated)
+{
+    const uint32_t piece = 16u << 20;
+    struct builder b = {0}, behind = {0};
+    int descriptor = memfd_create("dicom", MFD_CLOEXEC);
+    off_t at = 0;
+    assert_true(descriptor >= 0);
+    build_meta(&b, encapsulated ? JPEG_BASELINE : EXPLICIT_LITTLE);
+    build_header(&b, PIXELS, encapsulated ? "OB" : "OW", encapsulated ? UNDEFINED : 4 * piece);
+    for (int i = 0; i < 4; i++) {
+        if (encapsulated) { /* an empty offset table, then the fragments */
+            build_number(&b, 0xfffe, 2);
+            build_number(&b, 0xe000, 2);
+            build_number(&b, i == 0 ? 0 : piece, 4);
+        }
+        assert_int_equal(pwrite(descriptor, b.bytes.data, b.bytes.length, at), (ssize_t)b.bytes.length);
+        at += (off_t)b.bytes.length + (encapsulated && i == 0 ? 0 : (off_t)piece);
+        buffer_truncate(&b.bytes, 0);
+    }
+    if (encapsulated) {
+        build_number(&behind, 0xfffe, 2);
+        build_number(&behind, 0xe0dd, 2);
+        build_number(&behind, 0, 4);
+    }
+    build_bytes(&behind, PADDING, "OB", "xx", 2);
+    assert_int_equal(pwrite(descriptor, behind.bytes.data, behind.bytes.length, at),
+                     (ssize_t)behind.bytes.length);
+    buffer_clear(&b.bytes);
+    buffer_clear(&behind.bytes);
+    return descriptor;
+}
+
+static void does_not_read_pixel_data(void **state)
+{
+    for (int encapsulated = 0; encapsulated < 2; encapsulated++) {
+        struct buffer list = {0};
+        struct error err;
+        int descriptor = pixel_file(encapsulated);
+        unsigned long long before = bytes_read();
+        assert_true(dicom_read(*state, descriptor, &test_options, &err));
+        list_elements(*state, &test_options, &list);
+        assert_true(bytes_read() - before < 300000);
+        assert_non_null(strstr(buffer_text(&list), "unread"));
+        assert_non_null(strstr(buffer_text(&list), "FFFCFFFC OB 7878\n")); /* it went on behind */
+        buffer_clear(&list);
+        assert_int_equal(close(descriptor), 0);
+    }
 }
 
 static void knows_what_is_no_dicom(void **state)
@@ -507,6 +569,7 @@ int main(void)
         cmocka_unit_test(reads_deflated),
         cmocka_unit_test(refuses_bad_deflation),
         cmocka_unit_test(reads_files),
+        cmocka_unit_test(does_not_read_pixel_data),
         cmocka_unit_test(knows_what_is_no_dicom),
         cmocka_unit_test(resolves_value_representations),
         cmocka_unit_test(chooses_by_pixel_representation),
