@@ -39,8 +39,8 @@
 
 /* Messages under way. A task is about 700 bytes, a record some 10 kB: a few megabytes at most, and enough
  * that nobody waits for anybody over one commit. */
-#define TASKS_URL "memory:256"
-#define RESULTS_URL "memory:512"
+#define TASKS_WAITING 256
+#define RESULTS_WAITING 512
 
 struct run {
     const struct settings *settings;
@@ -243,7 +243,8 @@ static char *find_decoder(const struct settings *settings, struct error *err)
 
 static bool set_up(struct run *run, struct error *err)
 {
-    return settings_check_complete(run->settings, err) && mail_check_settings(run->settings, err) &&
+    static const char *const needed[] = {"DICOMHome", "OutputDirectory", NULL};
+    return settings_check_given(run->settings, needed, err) && mail_check_settings(run->settings, err) &&
            open_folders(run, err) && files_make_folders(run->output_dir, OWN_FOLDER, err) &&
            files_lock(run->output_dir, LOCK_FILE, &run->lock, err) && open_log(run, err) &&
            open_signals(run, err);
@@ -352,8 +353,8 @@ static bool run_roles(struct run *run, bool *stopped, struct error *err)
 {
     pthread_t producer, aggregator;
     struct error work_error;
-    if (!queue_open(&run->tasks, TASKS_URL, err) || !queue_open(&run->results, RESULTS_URL, err) ||
-        !start_decoders(run, err))
+    if (!queue_memory_open(&run->tasks, TASKS_WAITING, err) ||
+        !queue_memory_open(&run->results, RESULTS_WAITING, err) || !start_decoders(run, err))
         return false;
     reserve_space(run);
     meter_init(&run->meter, stderr, run->found, run->found - journal_count(run->journal));
@@ -485,8 +486,10 @@ static void close_run(struct run *run)
     free(run->output);
 }
 
-bool extract_run(const struct settings *settings, int *exit_status, struct error *err)
+bool extract_run(const struct settings *settings, const struct command_line *line, int *exit_status,
+                 struct error *err)
 {
+    (void)line;
     struct run run = {.settings = settings, .output_dir = -1, .lock = -1, .log_file = -1, .signals = -1};
     *exit_status = EXIT_STATUS_USAGE;
     bool ok = set_up(&run, err);

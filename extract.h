@@ -9,18 +9,11 @@
 #define NIFFLER_EXTRACT_H
 
 #include "common/error.h"
-#include "common/settings.h"
-
-enum exit_status {
-    EXIT_STATUS_DONE = 0,         /* everything was converted                        */
-    EXIT_STATUS_SOME_FAILED = 1,  /* finished, some files failed                     */
-    EXIT_STATUS_USAGE = 2,        /* wrong usage or settings, or nothing to convert  */
-    EXIT_STATUS_WORLD_FAILED = 3, /* disk full, a decoder that cannot be started …   */
-    EXIT_STATUS_BUG = 70,
-};
+#include "common/command.h"
 
 /* Run the whole extraction. *exit_status is set in either case; on failure `err` has the sentence for the
  * user. */
-MUST_CHECK bool extract_run(const struct settings *settings, int *exit_status, struct error *err);
+MUST_CHECK bool extract_run(const struct settings *settings, const struct command_line *line,
+                            int *exit_status, struct error *err);
 
 #endif

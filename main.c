@@ -13,17 +13,18 @@
 #include "manual.h"
 
 static const struct command commands[] = {
-    {"extract", extract_run, "Convert all files of DICOMHome on this machine; goes on where it was ended."},
-    {NULL, NULL, NULL},
+    {"extract", extract_run, "Convert all files of DICOMHome on this machine; goes on where it was ended.",
+     NULL},
+    {NULL, NULL, NULL, NULL},
 };
 
 enum wish { WISH_RUN, WISH_HELP, WISH_VERSION, WISH_MAN, WISH_SHOW_SETTINGS };
 
 struct arguments {
     enum wish wish;
-    const struct command *command;
-    const char *config_path; /* borrowed; NULL: not given */
-    char **flags;            /* those of settings; owned, the texts borrowed */
+    struct command_line line; /* line.command is NULL where none was named */
+    const char *config_path;  /* borrowed; NULL: not given */
+    char **flags;             /* those of settings; owned, the texts borrowed */
     int flag_count;
 };
 
@@ -60,17 +61,56 @@ static bool take_command(struct arguments *arguments, int argc, char **argv, str
 {
     bool has_name = argc > 1 && argv[1][0] != '-';
     if (has_name) {
-        arguments->command = find_command(argv[1]);
-        if (arguments->command == NULL)
+        arguments->line.command = find_command(argv[1]);
+        if (arguments->line.command == NULL)
             return error_set(err, ERROR_FATAL, "unknown command '%.40s': see niffler-png --help", argv[1]);
     } else if (argc > 1 || access("config.json", F_OK) == 0) {
-        arguments->command = find_command("extract");
+        arguments->line.command = find_command("extract");
     }
     return true;
 }
 
-/* Sort the arguments into wishes, --config and the flags of settings. A flag is kept together with its value,
- * so that a value is never taken for one of ours. */
+/* An argument of the command itself: *found, and *taken, the words it took. */
+static bool take_own(struct command_line *line, int left, char **argv, int *taken, struct error *err)
+{
+    const struct command_argument *known = line->command != NULL ? line->command->arguments : NULL;
+    const char *word = argv[0];
+    size_t length = strcspn(word, "=");
+    bool is_flag = word[0] == '-' && word[1] == '-';
+    *taken = 0;
+    for (size_t i = 0; known != NULL && known[i].name != NULL; i++) {
+        const struct command_argument *argument = &known[i];
+        if (!is_flag && argument->name[0] != '-' && line->values[i] == NULL) {
+            line->values[i] = word;
+            *taken = 1;
+            return true;
+        }
+        if (!is_flag || strlen(argument->name) != length || strncmp(argument->name, word, length) != 0)
+            continue;
+        bool has_value = word[length] == '=';
+        if (argument->value == NULL && has_value)
+            return error_set(err, ERROR_FATAL, "flag '%s' takes no value", argument->name);
+        if (argument->value != NULL && !has_value && (left < 2 || strncmp(argv[1], "--", 2) == 0))
+            return error_set(err, ERROR_FATAL, "flag '%s' needs a value", argument->name);
+        line->values[i] = argument->value == NULL ? "" : has_value ? word + length + 1 : argv[1];
+        *taken = argument->value == NULL || has_value ? 1 : 2;
+        return true;
+    }
+    return true;
+}
+
+static bool check_required(const struct command_line *line, struct error *err)
+{
+    const struct command_argument *known = line->command != NULL ? line->command->arguments : NULL;
+    for (size_t i = 0; known != NULL && known[i].name != NULL; i++)
+        if (known[i].is_required && line->values[i] == NULL)
+            return error_set(err, ERROR_FATAL, "%s needs %s: see niffler-png --help", line->command->name,
+                             known[i].name);
+    return true;
+}
+
+/* Sort the arguments into wishes, --config, the command's own and the flags of settings. A flag is kept
+ * together with its value, so that a value is never taken for one of ours. */
 static bool take_arguments(struct arguments *arguments, int argc, char **argv, struct error *err)
 {
     static const char config[] = "--config";
@@ -85,6 +125,13 @@ static bool take_arguments(struct arguments *arguments, int argc, char **argv, s
         bool next_is_value = i + 1 < argc && strncmp(argv[i + 1], "--", 2) != 0;
         if (find_wish(argument, &arguments->wish))
             continue;
+        int taken;
+        if (!take_own(&arguments->line, argc - i, argv + i, &taken, err))
+            return false;
+        if (taken > 0) {
+            i += taken - 1;
+            continue;
+        }
         if (strncmp(argument, "--", 2) == 0 && !has_value && !next_is_value)
             return error_set(err, ERROR_FATAL, "flag '%.40s' needs a value", argument);
         if (is_config) {
@@ -112,9 +159,9 @@ static bool run(const struct arguments *arguments, int *exit_status, struct erro
         ok = true;
         goto out;
     }
-    if (!settings_check_complete(&settings, err))
+    if (!check_required(&arguments->line, err))
         goto out;
-    ok = arguments->command->run(&settings, exit_status, err);
+    ok = arguments->line.command->run(&settings, &arguments->line, exit_status, err);
 out:
     settings_clear(&settings);
     return ok;
@@ -137,7 +184,7 @@ static bool obey(const struct arguments *arguments, int *exit_status, struct err
     case WISH_SHOW_SETTINGS:
         break;
     }
-    if (arguments->command == NULL) {
+    if (arguments->line.command == NULL) {
         manual_help(commands, stderr);
         *exit_status = EXIT_STATUS_USAGE;
         return true;

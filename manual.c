@@ -5,8 +5,6 @@
 
 #include <stddef.h>
 
-#include "extract.h"
-
 static const struct {
     enum exit_status status;
     const char *text;

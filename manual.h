@@ -4,13 +4,7 @@
 
 #include <stdio.h>
 
-#include "common/settings.h"
-
-struct command {
-    const char *name; /* a verb */
-    bool (*run)(const struct settings *settings, int *exit_status, struct error *err);
-    const char *sentence;
-};
+#include "common/command.h"
 
 /* Print what --help shows; `commands` ends with a row without a name. */
 void manual_help(const struct command *commands, FILE *out);

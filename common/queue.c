@@ -1,33 +1,30 @@
 #include "common/queue.h"
 
-#include <string.h>
-
-/* The only place that knows which transports exist. */
-static const struct queue_transport *const transports[] = {&queue_memory};
-
-bool queue_open(struct queue **q, const char *url, struct error *err)
-{
-    *q = NULL;
-    for (size_t i = 0; i < sizeof transports / sizeof transports[0]; i++) {
-        if (strncmp(url, transports[i]->scheme, strlen(transports[i]->scheme)) == 0)
-            return transports[i]->open(q, url, err);
-    }
-    return error_set(err, ERROR_FATAL, "unknown transport '%.40s'", url);
-}
-
 bool queue_is_durable(const struct queue *q)
 {
     return q->transport->is_durable;
 }
 
-bool queue_send(struct queue *q, const char *key, const void *bytes, size_t length, struct error *err)
+bool queue_send(struct queue *q, const struct queue_address *to, const void *bytes, size_t length,
+                struct error *err)
 {
-    return q->transport->send(q, key, bytes, length, err);
+    return q->transport->send(q, to, bytes, length, err);
+}
+
+bool queue_forward(struct queue *q, const struct queue_address *to, const void *bytes, size_t length,
+                   struct queue *source, struct queue_message *message, struct error *err)
+{
+    return q->transport->forward(q, to, bytes, length, source, message, err);
 }
 
 bool queue_flush(struct queue *q, struct error *err)
 {
     return q->transport->flush(q, err);
+}
+
+size_t queue_longest(struct queue *q)
+{
+    return q->transport->longest(q);
 }
 
 void queue_finish(struct queue *q)
@@ -49,6 +46,17 @@ bool queue_is_finished(struct queue *q)
 bool queue_ack(struct queue *q, struct queue_message *message, struct error *err)
 {
     return q->transport->ack(q, message, err);
+}
+
+bool queue_serve(struct queue *q, struct error *err)
+{
+    return q->transport->serve(q, err);
+}
+
+void queue_state(struct queue *q, struct queue_state *state)
+{
+    *state = (struct queue_state){.lag = -1};
+    q->transport->state(q, state);
 }
 
 int queue_descriptor(struct queue *q)

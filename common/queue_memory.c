@@ -112,28 +112,10 @@ static void event_lower(struct memory_queue *m)
     (void)n;
 }
 
-static bool parse_capacity(const char *url, size_t *capacity)
+bool queue_memory_open(struct queue **q, size_t capacity, struct error *err)
 {
-    const char *digits = url + strlen(queue_memory.scheme);
-    size_t value = 0;
-    if (*digits == '\0')
-        return false;
-    for (; *digits != '\0'; digits++) {
-        if (*digits < '0' || *digits > '9')
-            return false;
-        value = value * 10 + (size_t)(*digits - '0');
-        if (value > CAPACITY_MAX)
-            return false;
-    }
-    *capacity = value;
-    return value > 0;
-}
-
-static bool memory_open(struct queue **q, const char *url, struct error *err)
-{
-    size_t capacity;
-    if (!parse_capacity(url, &capacity))
-        return error_set(err, ERROR_FATAL, "bad capacity in '%.40s': 1 to %u messages", url, CAPACITY_MAX);
+    *q = NULL;
+    assert(capacity > 0 && capacity <= CAPACITY_MAX);
     int event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (event < 0)
         return error_errno(err, ERROR_FATAL, "cannot make an event descriptor");
@@ -159,10 +141,11 @@ static bool memory_open(struct queue **q, const char *url, struct error *err)
     return true;
 }
 
-static bool memory_send(struct queue *q, const char *key, const void *bytes, size_t length, struct error *err)
+static bool memory_send(struct queue *q, const struct queue_address *to, const void *bytes, size_t length,
+                        struct error *err)
 {
     struct memory_queue *m = memory(q);
-    (void)key; /* one lane: the order is that of sending, whatever the key */
+    (void)to; /* one lane: the order is that of sending, whatever the key */
     struct node *node = xmalloc(sizeof *node + length);
     node->length = length;
     if (length > 0)
@@ -182,6 +165,12 @@ static bool memory_send(struct queue *q, const char *key, const void *bytes, siz
     (void)pthread_cond_signal(&m->may_receive);
     unlock(m);
     return true;
+}
+
+static bool memory_forward(struct queue *q, const struct queue_address *to, const void *bytes, size_t length,
+                           struct queue *source, struct queue_message *message, struct error *err)
+{
+    return memory_send(q, to, bytes, length, err) && queue_ack(source, message, err);
 }
 
 static bool memory_flush(struct queue *q, struct error *err)
@@ -276,6 +265,30 @@ static bool memory_ack(struct queue *q, struct queue_message *message, struct er
     return true;
 }
 
+static bool memory_serve(struct queue *q, struct error *err)
+{
+    (void)q;
+    (void)err;
+    return true;
+}
+
+static void memory_state(struct queue *q, struct queue_state *state)
+{
+    struct memory_queue *m = memory(q);
+    lock(m);
+    state->is_ready = !m->finished;
+    state->lag = (int64_t)m->waiting_count;
+    for (const struct node *node = m->received.first; node != NULL; node = node->next)
+        state->in_flight++;
+    unlock(m);
+}
+
+static size_t memory_longest(struct queue *q)
+{
+    (void)q;
+    return SIZE_MAX;
+}
+
 static int memory_descriptor(struct queue *q)
 {
     return memory(q)->event;
@@ -294,15 +307,17 @@ static void memory_close(struct queue *q)
 }
 
 const struct queue_transport queue_memory = {
-    .scheme = "memory:",
     .is_durable = false,
-    .open = memory_open,
     .send = memory_send,
+    .forward = memory_forward,
     .flush = memory_flush,
     .finish = memory_finish,
     .receive = memory_receive,
     .is_finished = memory_is_finished,
     .ack = memory_ack,
+    .serve = memory_serve,
+    .state = memory_state,
+    .longest = memory_longest,
     .descriptor = memory_descriptor,
     .close = memory_close,
 };

@@ -59,6 +59,25 @@ struct settings {
     enum smtp_start_tls smtp_start_tls;
     char *smtp_ca_file; /* NULL: the system's */
 
+    /* fleet */
+    char *input_root; /* NULL: not given */
+    char *output_root;
+    char *kafka_brokers; /* NULL: not given */
+    char *kafka_tasks_topic;
+    char *kafka_results_topic;
+    char *kafka_dead_topic;
+    char *kafka_worker_group;
+    char *kafka_aggregator_group;
+    uint32_t kafka_commit_ms;
+    char *kafka_config_file; /* NULL: none */
+    char *kafka_token_file;  /* NULL: none */
+    char *redis_url;         /* NULL: no Redis; holds no password */
+    char *redis_password_file;
+    char *redis_prefix;
+    char *metrics_listen; /* NULL: none */
+    uint32_t drain_seconds;
+    uint32_t storage_probe_seconds;
+
     struct settings_value
         *values; /* one for each row of the table; for settings_show() and settings_fingerprint() */
 };
@@ -69,10 +88,10 @@ struct settings {
 MUST_CHECK bool settings_load(struct settings *settings, const char *config_path, int argc, char **argv,
                               struct error *err);
 
-/* Whether everything that has no default was given (DICOMHome, OutputDirectory). Not part of settings_load(),
- * so that
- * --show-settings works before all is set. Fails with ERROR_FATAL. */
-MUST_CHECK bool settings_check_complete(const struct settings *settings, struct error *err);
+/* Whether the settings named (such as "DICOMHome") were given; `keys` ends with NULL. Not part of
+ * settings_load(), so that --show-settings works before all is set. Fails with ERROR_FATAL. */
+MUST_CHECK bool settings_check_given(const struct settings *settings, const char *const *keys,
+                                     struct error *err);
 
 /* Accepts a zeroed struct. */
 void settings_clear(struct settings *settings);

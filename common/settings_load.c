@@ -62,6 +62,13 @@ static bool check_text(const struct settings_row *row, const struct source *sour
             "cannot use '%s' (from %s): it holds a user or a password, which belong into 'SmtpUser' and "
             "'SmtpPasswordFile'",
             row->key, source->name);
+    const char *at = row->offset == offsetof(struct settings, redis_url) ? strrchr(text, '@') : NULL;
+    const char *user = at != NULL ? strstr(text, "://") : NULL;
+    if (user != NULL && memchr(user + 3, ':', (size_t)(at - user - 3)) != NULL)
+        return error_set(err, ERROR_FATAL,
+                         "cannot use '%s' (from %s): it holds a password, which belongs into "
+                         "'RedisPasswordFile'",
+                         row->key, source->name);
     return true;
 }
 
@@ -410,17 +417,16 @@ bool settings_load(struct settings *settings, const char *config_path, int argc,
            load_flags(settings, argc, argv, err) && finish(settings, err);
 }
 
-bool settings_check_complete(const struct settings *settings, struct error *err)
+bool settings_check_given(const struct settings *settings, const char *const *keys, struct error *err)
 {
-    const char *missing = NULL;
-    if (settings->dicom_home == NULL)
-        missing = "DICOMHome";
-    else if (settings->output_directory == NULL)
-        missing = "OutputDirectory";
-    if (missing == NULL)
-        return true;
-    return error_set(err, ERROR_FATAL, "'%s' is not set: give it in config.json or as --%s FOLDER", missing,
-                     missing);
+    for (; *keys != NULL; keys++) {
+        const struct settings_row *row = &settings_table[settings_find(*keys)];
+        assert(row->type == SETTINGS_TEXT);
+        if (*(char *const *)((const char *)settings + row->offset) == NULL)
+            return error_set(err, ERROR_FATAL, "'%s' is not set: give it in config.json or as --%s %s",
+                             row->key, row->key, row->argument);
+    }
+    return true;
 }
 
 void settings_clear(struct settings *settings)

@@ -32,6 +32,7 @@ static const char input_section[] = "Input";
 static const char output_section[] = "Output";
 static const char machine_section[] = "Machine";
 static const char mail_section[] = "Completion e-mail";
+static const char fleet_section[] = "Fleet";
 static const char limits_section[] = "Limits per file";
 
 const struct settings_row settings_table[] = {
@@ -143,6 +144,60 @@ const struct settings_row settings_table[] = {
      "machine."},
     {mail_section, "SmtpCaFile", "FILE", SETTINGS_TEXT, FIELD(smtp_ca_file), NO_RANGE, NO_CHOICES, "", SAME,
      SETTINGS_ALTERS_NOTHING, "Certificates to trust for the mail server; not set: the system's."},
+
+    {fleet_section, "InputRoot", "FOLDER", SETTINGS_TEXT, FIELD(input_root), NO_RANGE, NO_CHOICES, "", SAME,
+     SETTINGS_ALTERS_NOTHING,
+     "Folder beneath which the DICOM files of all jobs lie, as this machine sees it. A job names its folder "
+     "relative to it."},
+    {fleet_section, "OutputRoot", "FOLDER", SETTINGS_TEXT, FIELD(output_root), NO_RANGE, NO_CHOICES, "", SAME,
+     SETTINGS_ALTERS_NOTHING,
+     "Folder beneath which the outputs of all jobs lie, as this machine sees it. A job names its folder "
+     "relative to it."},
+    {fleet_section, "KafkaBrokers", "HOSTS", SETTINGS_TEXT, FIELD(kafka_brokers), NO_RANGE, NO_CHOICES, "",
+     SAME, SETTINGS_ALTERS_NOTHING, "Kafka brokers to ask first: host:port, with commas between them."},
+    {fleet_section, "KafkaTasksTopic", "TOPIC", SETTINGS_TEXT, FIELD(kafka_tasks_topic), NO_RANGE, NO_CHOICES,
+     "niffler-tasks", SAME, SETTINGS_ALTERS_NOTHING, "Topic of the tasks, from producer to workers."},
+    {fleet_section, "KafkaResultsTopic", "TOPIC", SETTINGS_TEXT, FIELD(kafka_results_topic), NO_RANGE,
+     NO_CHOICES, "niffler-results", SAME, SETTINGS_ALTERS_NOTHING,
+     "Topic of the records, from workers to aggregator."},
+    {fleet_section, "KafkaDeadTopic", "TOPIC", SETTINGS_TEXT, FIELD(kafka_dead_topic), NO_RANGE, NO_CHOICES,
+     "niffler-dead", SAME, SETTINGS_ALTERS_NOTHING,
+     "Topic of messages that cannot be read, each with its reason."},
+    {fleet_section, "KafkaWorkerGroup", "GROUP", SETTINGS_TEXT, FIELD(kafka_worker_group), NO_RANGE,
+     NO_CHOICES, "niffler-workers", SAME, SETTINGS_ALTERS_NOTHING, "Consumer group of the workers."},
+    {fleet_section, "KafkaAggregatorGroup", "GROUP", SETTINGS_TEXT, FIELD(kafka_aggregator_group), NO_RANGE,
+     NO_CHOICES, "niffler-aggregator", SAME, SETTINGS_ALTERS_NOTHING, "Consumer group of the aggregator."},
+    {fleet_section, "KafkaCommitMs", "MS", SETTINGS_COUNT, FIELD(kafka_commit_ms), 10, 60000, NO_CHOICES,
+     "500", SAME, SETTINGS_ALTERS_NOTHING,
+     "Milliseconds between commits of offsets; what a worker that is killed had finished in that time is "
+     "done again."},
+    {fleet_section, "KafkaConfigFile", "FILE", SETTINGS_TEXT, FIELD(kafka_config_file), NO_RANGE, NO_CHOICES,
+     "", SAME, SETTINGS_ALTERS_NOTHING,
+     "Properties of librdkafka, name=value a line: TLS, SASL, and whatever else. Passwords belong here; the "
+     "values are never shown."},
+    {fleet_section, "KafkaTokenFile", "FILE", SETTINGS_TEXT, FIELD(kafka_token_file), NO_RANGE, NO_CHOICES,
+     "", SAME, SETTINGS_ALTERS_NOTHING,
+     "File that holds the token for SASL/OAUTHBEARER; read again whenever a new one is due."},
+    {fleet_section, "RedisUrl", "URL", SETTINGS_TEXT, FIELD(redis_url), NO_RANGE, NO_CHOICES, "", SAME,
+     SETTINGS_ALTERS_NOTHING,
+     "Where progress is shown: redis://user@host:port/database, rediss:// for TLS, or unix:///path?db=0. Not "
+     "set: nowhere. The conversion does not depend on it."},
+    {fleet_section, "RedisPasswordFile", "FILE", SETTINGS_TEXT, FIELD(redis_password_file), NO_RANGE,
+     NO_CHOICES, "", SAME, SETTINGS_ALTERS_NOTHING, "File whose first line is the password for Redis."},
+    {fleet_section, "RedisPrefix", "TEXT", SETTINGS_TEXT, FIELD(redis_prefix), NO_RANGE, NO_CHOICES,
+     "niffler:", SAME, SETTINGS_ALTERS_NOTHING, "What all keys in Redis begin with."},
+    {fleet_section, "MetricsListen", "ADDRESS", SETTINGS_TEXT, FIELD(metrics_listen), NO_RANGE, NO_CHOICES,
+     "", SAME, SETTINGS_ALTERS_NOTHING,
+     "Address for /livez, /readyz and /metrics, as 0.0.0.0:9090 or [::]:9090; port 0 takes a free one. Not "
+     "set: none."},
+    {fleet_section, "DrainSeconds", "SECONDS", SETTINGS_COUNT, FIELD(drain_seconds), 0, 86400, NO_CHOICES,
+     "25", SAME, SETTINGS_ALTERS_NOTHING,
+     "Seconds that a worker which was asked to end takes for the files it has begun; what is left is done by "
+     "another one."},
+    {fleet_section, "StorageProbeSeconds", "SECONDS", SETTINGS_COUNT, FIELD(storage_probe_seconds), 1, 3600,
+     NO_CHOICES, "10", SAME, SETTINGS_ALTERS_NOTHING,
+     "Seconds between attempts while the storage is full, read-only or gone; no file counts as failed "
+     "meanwhile."},
 
     {limits_section, "DecoderMemory", NULL, SETTINGS_SIZE, FIELD(decoder_memory_bytes), 1 * MIB, 1024 * GIB,
      NO_CHOICES, "2G", SAME, SETTINGS_ALTERS_OUTPUT,

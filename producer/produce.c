@@ -20,7 +20,7 @@ bool produce_tasks(struct journal *journal, struct queue *tasks, const struct ta
             break;
         buffer_truncate(&json, 0);
         task_to_json(&task, &json);
-        if (!queue_send(tasks, task.job, json.data, json.length, err))
+        if (!queue_send(tasks, &(struct queue_address){.lane = task.seq}, json.data, json.length, err))
             goto out;
     }
     ok = queue_flush(tasks, err);

@@ -191,8 +191,9 @@ static bool deliver(struct work *work, struct file *file, struct error *err)
 {
     buffer_truncate(&work->json, 0);
     record_to_json(&file->rec, &work->json);
-    return queue_send(work->options.results, file->rec.job, work->json.data, work->json.length, err) &&
-           queue_flush(work->options.results, err) && queue_ack(work->options.tasks, &file->message, err);
+    const struct queue_address to = {.key = file->rec.job};
+    return queue_forward(work->options.results, &to, work->json.data, work->json.length, work->options.tasks,
+                         &file->message, err);
 }
 
 static bool finish(struct work *work, struct file *file, struct error *err)

@@ -25,21 +25,21 @@ static void send_record(struct scene *scene, uint64_t seq, enum record_status st
     rec->status = status;
     add_cell(rec, "Modality", "CT");
     record_to_json(rec, &json);
-    assert_ok(queue_send(scene->q, "j1", json.data, json.length, &err), err);
+    assert_ok(queue_send(scene->q, &(struct queue_address){.key = "j1"}, json.data, json.length, &err), err);
     buffer_clear(&json);
 }
 
-static struct scene open_scene(void **state, const char *url)
+static struct scene open_scene(void **state, size_t capacity)
 {
     struct scene scene = {.fx = *state};
     struct error err;
-    assert_ok(queue_open(&scene.q, url, &err), err);
+    assert_ok(queue_memory_open(&scene.q, capacity, &err), err);
     return scene;
 }
 
 static void every_record_is_stored_committed_and_acknowledged(void **state)
 {
-    struct scene scene = open_scene(state, "memory:2000");
+    struct scene scene = open_scene(state, 2000);
     struct error err;
     for (uint64_t seq = 0; seq < 1500; seq++) /* more than two batches */
         send_record(&scene, (seq * 7) % 1500, seq % 10 == 0 ? RECORD_FAILED : RECORD_CONVERTED);
@@ -56,7 +56,7 @@ static void every_record_is_stored_committed_and_acknowledged(void **state)
 
 static void a_record_that_comes_twice_counts_once(void **state)
 {
-    struct scene scene = open_scene(state, "memory:100");
+    struct scene scene = open_scene(state, 100);
     struct error err;
     for (uint64_t seq = 0; seq < 5; seq++) {
         send_record(&scene, seq, RECORD_CONVERTED);
@@ -71,7 +71,7 @@ static void a_record_that_comes_twice_counts_once(void **state)
 
 static void sequence_numbers_may_be_far_apart(void **state)
 {
-    struct scene scene = open_scene(state, "memory:10");
+    struct scene scene = open_scene(state, 10);
     struct error err;
     const uint64_t seqs[] = {4294967295u, 0, 32768, 32767, 4294967295u, 70000};
     for (size_t i = 0; i < 6; i++)
@@ -84,7 +84,7 @@ static void sequence_numbers_may_be_far_apart(void **state)
 
 static void a_finished_queue_ends_it_before_the_total(void **state)
 {
-    struct scene scene = open_scene(state, "memory:10");
+    struct scene scene = open_scene(state, 10);
     struct error err;
     send_record(&scene, 0, RECORD_CONVERTED);
     queue_finish(scene.q);
@@ -100,10 +100,12 @@ static void nonsense_is_a_bug_and_costs_nothing_that_came_before(void **state)
 {
     const char *messages[] = {"", "{", "null", "{\"v\":999}", "\xff\xff"};
     for (size_t i = 0; i < 5; i++) {
-        struct scene scene = open_scene(state, "memory:10");
+        struct scene scene = open_scene(state, 10);
         struct error err;
         send_record(&scene, i, RECORD_CONVERTED);
-        assert_ok(queue_send(scene.q, "j1", messages[i], strlen(messages[i]), &err), err);
+        assert_ok(
+            queue_send(scene.q, &(struct queue_address){.key = "j1"}, messages[i], strlen(messages[i]), &err),
+            err);
         struct aggregate_run run = {.store = scene.fx->store, .results = scene.q, .total = 2};
         assert_false(aggregate_records(&run, &err));
         assert_int_equal(err.kind, ERROR_BUG);
@@ -116,7 +118,7 @@ static void nonsense_is_a_bug_and_costs_nothing_that_came_before(void **state)
 
 static void an_impossible_sequence_number_is_a_bug(void **state)
 {
-    struct scene scene = open_scene(state, "memory:10");
+    struct scene scene = open_scene(state, 10);
     struct error err;
     send_record(&scene, (uint64_t)1 << 32, RECORD_CONVERTED);
     struct aggregate_run run = {.store = scene.fx->store, .results = scene.q, .total = 1};
@@ -154,7 +156,7 @@ static uint64_t found_after_kill(struct fixture *fx, unsigned pause_us, unsigned
         struct sender sender = {.scene = &scene, .pause_us = pause_us, .count = count};
         struct error err;
         pthread_t thread;
-        if (!store_open(&fx->store, fx->path, &err) || !queue_open(&scene.q, "memory:100", &err) ||
+        if (!store_open(&fx->store, fx->path, &err) || !queue_memory_open(&scene.q, 100, &err) ||
             pthread_create(&thread, NULL, send_and_kill, &sender) != 0)
             _exit(1);
         struct aggregate_run run = {.store = fx->store, .results = scene.q, .total = UINT64_MAX};

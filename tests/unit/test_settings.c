@@ -403,18 +403,19 @@ static void test_no_password_in_url(void **state)
 static void test_check_complete(void **state)
 {
     (void)state;
+    static const char *const needed[] = {"DICOMHome", "OutputDirectory", NULL};
     struct settings s;
     struct error err;
     expect_loaded(&s, NULL, "--OutputDirectory=/o", NULL);
-    assert_false(settings_check_complete(&s, &err));
+    assert_false(settings_check_given(&s, needed, &err));
     assert_non_null(strstr(err.text, "'DICOMHome' is not set"));
     settings_clear(&s);
     expect_loaded(&s, NULL, "--DICOMHome=/i", NULL);
-    assert_false(settings_check_complete(&s, &err));
+    assert_false(settings_check_given(&s, needed, &err));
     assert_non_null(strstr(err.text, "'OutputDirectory' is not set"));
     settings_clear(&s);
     expect_loaded(&s, NULL, "--DICOMHome=/i", "--OutputDirectory=/o");
-    assert_true(settings_check_complete(&s, &err));
+    assert_true(settings_check_given(&s, needed, &err));
     settings_clear(&s);
 }
 

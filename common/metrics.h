@@ -1,0 +1,66 @@
+/* metrics.h: numbers for Prometheus: one fixed table of names, counted by any thread.
+ *
+ * Names, types, labels and help stand in metrics_table.c, once; semantics as in the Prometheus guidelines:
+ * base units, counters end with _total and begin at 0. No label holds a path, a job or anything of a patient.
+ * All functions accept NULL. */
+#ifndef NIFFLER_COMMON_METRICS_H
+#define NIFFLER_COMMON_METRICS_H
+
+#include <stdint.h>
+
+#include "common/buffer.h"
+
+enum metric {
+    METRIC_TASKS_CONSUMED,      /* counter */
+    METRIC_FILES,               /* counter, labels status and class: metrics_count_file() */
+    METRIC_FILE_DURATION,       /* histogram, label stage: metrics_observe() */
+    METRIC_BYTES_READ,          /* counter: bytes of DICOM files taken */
+    METRIC_BYTES_WRITTEN,       /* counter: bytes of PNGs published */
+    METRIC_INFLIGHT,            /* gauge */
+    METRIC_DECODERS_BUSY,       /* gauge: niffler_children{state="busy"} */
+    METRIC_DECODERS_IDLE,       /* gauge: niffler_children{state="idle"} */
+    METRIC_DECODER_CRASHES,     /* counter: niffler_child_exits_total{reason="crash"} */
+    METRIC_DECODER_TIMEOUTS,    /* counter: niffler_child_exits_total{reason="limit_time"} */
+    METRIC_DECODER_NONSENSE,    /* counter: niffler_child_exits_total{reason="protocol"} */
+    METRIC_QUARANTINED,         /* counter */
+    METRIC_RETRIES,             /* counter */
+    METRIC_TASKS_SKIPPED,       /* counter: of closed and cancelled jobs */
+    METRIC_DEAD_LETTERS,        /* counter: niffler_dlq_total */
+    METRIC_PAUSED_PARTITIONS,   /* gauge */
+    METRIC_ASSIGNED_PARTITIONS, /* gauge */
+    METRIC_REBALANCES,          /* counter */
+    METRIC_COMMIT_FAILURES,     /* counter */
+    METRIC_KAFKA_ERRORS,        /* counter */
+    METRIC_CONSUMER_LAG,        /* gauge */
+    METRIC_RECORDS,             /* counter: records stored */
+    METRIC_DUPLICATES,          /* counter: niffler_result_duplicates_total */
+    METRIC_JOBS_OPEN,           /* gauge */
+    METRIC_JOBS_COMPLETED,      /* counter: niffler_job_completed_total{result="complete"} */
+    METRIC_JOBS_CANCELLED,      /* counter: niffler_job_completed_total{result="cancelled"} */
+    METRIC_REDIS_UP,            /* gauge */
+    METRIC_STORAGE_BREAKER,     /* gauge: niffler_storage_breaker_open */
+    METRIC_MAILS_SENT,          /* counter: niffler_mail_total{result="sent"} */
+    METRIC_MAILS_FAILED,        /* counter: niffler_mail_total{result="failed"} */
+    METRIC_LAST_PROGRESS,       /* gauge: niffler_last_progress_timestamp_seconds */
+    METRIC_COUNT
+};
+
+/* Stages of METRIC_FILE_DURATION. */
+enum metrics_stage { METRICS_OPEN, METRICS_DECODE, METRICS_PUBLISH, METRICS_STAGES };
+
+struct metrics;
+struct metrics *metrics_new(const char *version);
+void metrics_free(struct metrics *metrics);
+
+void metrics_add(struct metrics *metrics, enum metric metric, uint64_t n); /* counters */
+void metrics_set(struct metrics *metrics, enum metric metric,
+                 double value); /* gauges; counters kept elsewhere */
+void metrics_observe(struct metrics *metrics, enum metrics_stage stage, double seconds);
+
+/* One file done: status "converted", "no_image", "ignored" or "failed"; `code` is one of CODE_* or NULL. */
+void metrics_count_file(struct metrics *metrics, const char *status, const char *code);
+
+/* Append everything in the Prometheus text format, process_* of this process among it. */
+void metrics_render(struct metrics *metrics, struct buffer *out);
+
+#endif
