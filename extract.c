@@ -2,33 +2,33 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/signalfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "aggregator/aggregate.h"
+#include "aggregator/complete.h"
 #include "aggregator/mail.h"
 #include "common/alloc.h"
+#include "common/features.h"
 #include "common/files.h"
+#include "common/job.h"
 #include "common/log.h"
 #include "common/meter.h"
+#include "common/outputs.h"
+#include "common/signals.h"
+#include "producer/folders.h"
 #include "producer/journal.h"
 #include "producer/produce.h"
 #include "producer/scan.h"
-#include "worker/naming.h"
+#include "worker/find_decoder.h"
 #include "worker/work.h"
 
-#define OWN_FOLDER ".niffler-png"
-#define LOCK_FILE OWN_FOLDER "/lock"
-#define JOURNAL_FILE OWN_FOLDER "/journal"
-#define RESERVE_FILE OWN_FOLDER "/reserve"
+#define RESERVE_FILE JOB_FOLDER "/reserve"
 #define LOG_FILE "ImageExtractor.out"
-#define DATABASE "ImageExtractor"
 
 /* Raised when the same settings and files give other outputs than before. */
 #define OUTPUT_VERSION 1
@@ -51,7 +51,8 @@ struct run {
     struct journal *journal;
     struct work *work;
     struct queue *tasks, *results;
-    struct task pattern;
+    struct job job;
+    struct buffer features; /* the text of FeatureSetFile */
     struct meter meter;
     uint64_t found;
     /* What each thread ended with; read after it was joined. */
@@ -61,74 +62,32 @@ struct run {
 
 /* ---- setting up ---- */
 
-static char *real_folder(const char *setting, const char *path, struct error *err)
-{
-    struct stat status;
-    char *real = realpath(path, NULL);
-    if (real == NULL) {
-        (void)error_errno(err, ERROR_FATAL, "%s: cannot find the folder '%s'", setting, path);
-    } else if (stat(real, &status) == 0 && !S_ISDIR(status.st_mode)) {
-        (void)error_set(err, ERROR_FATAL, "%s: '%s' is not a folder", setting, path);
-        free(real);
-        real = NULL;
-    }
-    return real;
-}
-
-/* Levels of `inner` below `outer`; 0 when they are the same; -1 when it does not lie below. */
-static int levels_below(const char *outer, const char *inner)
-{
-    size_t length = strcmp(outer, "/") == 0 ? 0 : strlen(outer);
-    if (strncmp(outer, inner, length) != 0 || (inner[length] != '/' && inner[length] != '\0'))
-        return -1;
-    int levels = 0;
-    for (const char *c = inner + length; *c != '\0'; c++)
-        levels += *c == '/' && c[1] != '\0';
-    return levels;
-}
-
-/* Outputs must not be read as inputs. With a Depth that does not reach it, an OutputDirectory inside
- * DICOMHome is harmless: the config.json that Niffler ships has it so. */
-static bool check_folders(const struct run *run, struct error *err)
-{
-    int depth = run->settings->depth;
-    int levels = levels_below(run->input, run->output);
-    if (levels >= 0 && (depth < 0 || depth >= levels))
-        return error_set(err, ERROR_FATAL,
-                         levels == 0
-                             ? "OutputDirectory and DICOMHome are the same folder; choose another one"
-                             : "OutputDirectory lies inside DICOMHome, where its files would be read as "
-                               "inputs; choose another one, or a Depth that does not reach it");
-    if (levels < 0 && levels_below(run->output, run->input) >= 0)
-        return error_set(err, ERROR_FATAL,
-                         "DICOMHome lies inside OutputDirectory; choose another OutputDirectory");
-    return true;
-}
-
 static bool open_folders(struct run *run, struct error *err)
 {
     const struct settings *settings = run->settings;
-    run->input = real_folder("DICOMHome", settings->dicom_home, err);
+    run->input = folders_real("DICOMHome", settings->dicom_home, err);
     if (run->input == NULL)
         return false;
     if (!files_make_folders(AT_FDCWD, settings->output_directory, err))
         return error_prefix(err, "OutputDirectory");
-    run->output = real_folder("OutputDirectory", settings->output_directory, err);
-    return run->output != NULL && check_folders(run, err) &&
+    run->output = folders_real("OutputDirectory", settings->output_directory, err);
+    return run->output != NULL && folders_check(run->input, run->output, settings->depth, err) &&
            files_open_folder(run->output, &run->output_dir, err);
 }
 
-/* What is left of a run that was killed: pictures and copies half written, tables half exported. */
-static void sweep_drafts(const struct run *run)
+/* The fleet's workers may be writing here. */
+static bool check_no_fleet(const struct run *run, struct error *err)
 {
-    files_sweep(run->output_dir, NAMING_INCOMING_FOLDER, "");
-    (void)unlinkat(run->output_dir, NAMING_INCOMING_FOLDER, AT_REMOVEDIR);
-    files_sweep(run->output_dir, ".", FILES_DRAFT_PREFIX);
-    for (int category = CATEGORY_NOT_USABLE; category <= CATEGORY_TOO_MANY; category++) {
-        char folder[sizeof NAMING_FAILED_FOLDER + 12];
-        (void)snprintf(folder, sizeof folder, NAMING_FAILED_FOLDER "/%d", category);
-        files_sweep(run->output_dir, folder, FILES_DRAFT_PREFIX);
-    }
+    char job[64];
+    bool found;
+    if (!job_read_mark(run->output_dir, JOB_OPEN, job, sizeof job, &found, err))
+        return false;
+    return !found ||
+           error_set(
+               err, ERROR_FATAL,
+               "OutputDirectory: job %s of the fleet is open there: wait until it is complete, or cancel "
+               "it",
+               job);
 }
 
 static bool open_log(struct run *run, struct error *err)
@@ -141,16 +100,10 @@ static bool open_log(struct run *run, struct error *err)
     return true;
 }
 
-/* A StateDirectory may serve several output folders: there each database is named by its folder's path
- * (FNV-1a). */
 static char *database_path(const struct run *run)
 {
-    uint64_t hash = 14695981039346656037u;
-    if (run->settings->state_directory == NULL)
-        return xasprintf("%s/" DATABASE ".db", run->output);
-    for (const char *c = run->output; *c != '\0'; c++)
-        hash = (hash ^ (unsigned char)*c) * 1099511628211u;
-    return xasprintf("%s/" DATABASE "-%016llx.db", run->settings->state_directory, (unsigned long long)hash);
+    const char *folder = run->settings->state_directory;
+    return folder == NULL ? xasprintf("%s/" STORE_NAME ".db", run->output) : store_path(folder, run->output);
 }
 
 static bool open_store(struct run *run, struct error *err)
@@ -162,14 +115,6 @@ static bool open_store(struct run *run, struct error *err)
     bool ok = store_open(&run->store, path, err);
     free(path);
     return ok;
-}
-
-/* A scan that finds nothing: the files' rows go, and with them, once the job is complete, their pictures. */
-static bool forget_everything(struct run *run, struct error *err)
-{
-    uint64_t forgotten;
-    return store_reconcile_begin(run->store, run->output_dir, err) &&
-           store_reconcile_end(run->store, &forgotten, err);
 }
 
 /* Rows made under other settings would not be what a fresh run makes. */
@@ -185,7 +130,7 @@ static bool check_fingerprint(struct run *run, struct error *err)
         (void)fprintf(
             stderr, "niffler-png: settings that alter the outputs have changed: all files are done again\n");
         log_event(LOG_LEVEL_WARN, "extract", "settings_changed", "to_do=all");
-        if (!forget_everything(run, err))
+        if (!store_forget_all(run->store, run->output_dir, err))
             goto out;
     }
     ok = store_set(run->store, "fingerprint", wanted, err) && store_set(run->store, "state", "running", err);
@@ -196,58 +141,13 @@ out:
     return ok;
 }
 
-/* Signals that ask us to stop become readable bytes; set before any thread exists, which inherit the mask. */
-static bool open_signals(struct run *run, struct error *err)
-{
-    sigset_t set;
-    (void)sigemptyset(&set);
-    (void)sigaddset(&set, SIGINT);
-    (void)sigaddset(&set, SIGTERM);
-    (void)sigaddset(&set, SIGHUP);
-    /* A limit on file sizes is to be an error of the write, not a death. */
-    if (pthread_sigmask(SIG_BLOCK, &set, NULL) != 0 || signal(SIGPIPE, SIG_IGN) == SIG_ERR ||
-        signal(SIGXFSZ, SIG_IGN) == SIG_ERR)
-        return error_set(err, ERROR_FATAL, "cannot set up signals");
-    run->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
-    return run->signals >= 0 || error_errno(err, ERROR_FATAL, "cannot set up signals");
-}
-
-/* Beside this program where it was built, in ../libexec where it was installed. Returns new; NULL and an
- * error. */
-static char *find_decoder(const struct settings *settings, struct error *err)
-{
-    char self[PATH_MAX];
-    if (settings->decoder_program != NULL)
-        return xstrdup(settings->decoder_program);
-    ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
-    self[length > 0 ? length : 0] = '\0';
-    char *slash = strrchr(self, '/');
-    if (slash != NULL)
-        *slash = '\0';
-    char *places[] = {xasprintf("%s/niffler-png-decoder", self),
-                      xasprintf("%s/../libexec/niffler-png-decoder", self),
-                      xstrdup(NIFFLER_DECODER_INSTALLED)};
-    char *found = NULL;
-    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
-        if (found == NULL && access(places[i], X_OK) == 0)
-            found = places[i];
-        else
-            free(places[i]);
-    }
-    if (found == NULL)
-        (void)error_set(err, ERROR_FATAL,
-                        "cannot find niffler-png-decoder beside this program, nor in ../libexec, "
-                        "nor at " NIFFLER_DECODER_INSTALLED "; name it by DecoderProgram");
-    return found;
-}
-
 static bool set_up(struct run *run, struct error *err)
 {
     static const char *const needed[] = {"DICOMHome", "OutputDirectory", NULL};
     return settings_check_given(run->settings, needed, err) && mail_check_settings(run->settings, err) &&
-           open_folders(run, err) && files_make_folders(run->output_dir, OWN_FOLDER, err) &&
-           files_lock(run->output_dir, LOCK_FILE, &run->lock, err) && open_log(run, err) &&
-           open_signals(run, err);
+           open_folders(run, err) && files_make_folders(run->output_dir, JOB_FOLDER, err) &&
+           files_lock(run->output_dir, JOB_LOCK, &run->lock, err) && check_no_fleet(run, err) &&
+           open_log(run, err) && signals_open(&run->signals, err);
 }
 
 /* ---- the scan ---- */
@@ -259,6 +159,8 @@ static bool take_scanned(void *context, const struct scan_file *file, struct err
     uint64_t seq = run->found++;
     if (!store_reconcile_file(run->store, file->path, file->size_bytes, file->mtime_ns, &is_done, err))
         return false;
+    if (is_done)
+        (void)store_answered_add(run->store, seq);
     return is_done || journal_add(run->journal, seq, file->path, err);
 }
 
@@ -272,8 +174,8 @@ static bool scan(struct run *run, struct error *err)
                                    .link_roots = (const char *const *)settings->link_roots,
                                    .scratch = run->output};
     uint64_t forgotten;
-    if (!journal_create(&run->journal, run->output_dir, JOURNAL_FILE, err) ||
-        !store_reconcile_begin(run->store, run->output_dir, err) ||
+    if (!journal_create(&run->journal, run->output_dir, JOB_JOURNAL, err) ||
+        !store_reconcile_begin(run->store, run->output_dir, err) || !store_answered_begin(run->store, err) ||
         !scan_tree(&options, take_scanned, run, err) || !store_reconcile_end(run->store, &forgotten, err))
         return false;
     log_event(LOG_LEVEL_INFO, "extract", "scanned", "files=%llu to_do=%llu gone=%llu",
@@ -301,23 +203,41 @@ static void release_space(const struct run *run)
     (void)unlinkat(run->output_dir, RESERVE_FILE, 0);
 }
 
+static bool produce(struct run *run, struct error *err)
+{
+    uint64_t sent = 1;
+    if (!journal_rewind(run->journal, err))
+        return false;
+    while (sent > 0)
+        if (!produce_tasks(run->journal, run->tasks, &run->job, UINT64_MAX, &sent, err))
+            return false;
+    return true;
+}
+
 static void *produce_thread(void *context)
 {
     struct run *run = context;
-    run->producer_ok = produce_tasks(run->journal, run->tasks, &run->pattern, &run->producer_error);
+    run->producer_ok = produce(run, &run->producer_error);
     queue_finish(run->tasks);
     return NULL;
+}
+
+static bool aggregate(struct run *run, struct error *err)
+{
+    struct jobs *jobs = jobs_new();
+    const struct aggregate_options options = {.jobs = jobs, .results = run->results, .output_root = -1};
+    struct aggregate *agg = aggregate_new(&options);
+    const struct open_job *job = jobs_add(jobs, &run->job, run->store, run->found);
+    bool ok = aggregate_job(agg, job, &run->meter, run->found - journal_count(run->journal), err);
+    aggregate_free(agg);
+    jobs_close(jobs);
+    return ok;
 }
 
 static void *aggregate_thread(void *context)
 {
     struct run *run = context;
-    struct aggregate_run aggregate = {.store = run->store,
-                                      .results = run->results,
-                                      .meter = &run->meter,
-                                      .total = journal_count(run->journal),
-                                      .done_before = run->found - journal_count(run->journal)};
-    run->aggregator_ok = aggregate_records(&aggregate, &run->aggregator_error);
+    run->aggregator_ok = aggregate(run, &run->aggregator_error);
     queue_finish(run->results); /* if it failed: nobody may wait for it */
     return NULL;
 }
@@ -340,7 +260,10 @@ static bool start_decoders(struct run *run, struct error *err)
                  .reply_bytes = settings->options.max_metadata_bytes + POOL_REPLY_OVERHEAD_BYTES},
         .links_anywhere = settings->links_anywhere,
         .link_roots = (const char *const *)settings->link_roots,
+        .input_root = run->input,
+        .output_root = run->output,
         .stop_descriptor = run->signals,
+        .drain_seconds = WORK_DRAIN_FOREVER,
     };
     bool ok = work_open(&run->work, &options, err);
     free(program);
@@ -381,44 +304,44 @@ static bool run_roles(struct run *run, bool *stopped, struct error *err)
 
 /* ---- the end ---- */
 
-static void print_summary(const struct run *run, const struct store_counts *counts)
+/* Nothing that goes wrong here is the job's failure. */
+static void send_mail(struct run *run, const struct store_counts *counts)
 {
-    printf("%llu files found = %llu converted + %llu without image + %llu ignored + %llu failed; %llu "
-           "pictures\n",
-           (unsigned long long)counts->found, (unsigned long long)counts->converted,
-           (unsigned long long)counts->no_image, (unsigned long long)counts->ignored,
-           (unsigned long long)counts->failed, (unsigned long long)counts->pictures);
-    for (int category = CATEGORY_NOT_USABLE; category <= CATEGORY_TOO_MANY; category++)
-        if (counts->failed_by_category[category] > 0)
-            printf("  failed-dicom/%d: %llu\n", category,
-                   (unsigned long long)counts->failed_by_category[category]);
-    printf("tables: %s/metadata.csv, mapping.csv, failures.csv\n", run->settings->output_directory);
+    struct error err, ignored;
+    struct mail mail = {.job = run->job.id,
+                        .to = run->settings->your_email,
+                        .output_directory = run->settings->output_directory,
+                        .counts = *counts,
+                        .time_s = (int64_t)time(NULL)};
+    bool sent = mail_send(run->settings, &mail, MAIL_ATTEMPTS, MAIL_BACKOFF_MS, &err);
+    if (sent)
+        log_event(LOG_LEVEL_INFO, "extract", "mail_sent", "job=%s", log_text(run->job.id));
+    else
+        log_event(LOG_LEVEL_ERROR, "extract", "mail_failed", "job=%s reason=%s", log_text(run->job.id),
+                  log_text(err.text));
+    if (!store_set(run->store, "mail", sent ? "sent" : "failed", &ignored))
+        log_event(LOG_LEVEL_WARN, "extract", "mail_state_lost", "reason=%s", log_text(ignored.text));
+    if (!sent)
+        (void)fprintf(stderr, "niffler-png: the e-mail could not be sent; see %s\n", LOG_FILE);
 }
 
 static bool complete(struct run *run, int *exit_status, struct error *err)
 {
     struct store_counts counts;
-    bool mail_failed = false;
-    if (!aggregate_complete(run->store, run->settings, run->output_dir, run->pattern.job, &counts,
-                            &mail_failed, err))
+    if (!complete_outputs(run->store, &run->job, run->output_dir, &counts, err) ||
+        !complete_state(run->store, "complete", err))
         return false;
-    if (counts.found == counts.ignored) {
-        *exit_status = EXIT_STATUS_USAGE;
-        return error_set(err, ERROR_FATAL,
-                         "nothing to convert: %llu files below DICOMHome '%s' (FilePattern %s), "
-                         "none of them DICOM",
-                         (unsigned long long)counts.found, run->settings->dicom_home,
-                         run->settings->file_pattern);
-    }
-    print_summary(run, &counts);
+    if (mail_is_wanted(run->settings))
+        send_mail(run, &counts);
+    *exit_status = complete_exit_status(&counts, &run->job, err);
+    if (*exit_status == EXIT_STATUS_USAGE)
+        return false;
+    complete_print(&counts, run->settings->output_directory);
     log_event(LOG_LEVEL_INFO, "extract", "done",
               "found=%llu converted=%llu no_image=%llu ignored=%llu failed=%llu",
               (unsigned long long)counts.found, (unsigned long long)counts.converted,
               (unsigned long long)counts.no_image, (unsigned long long)counts.ignored,
               (unsigned long long)counts.failed);
-    if (mail_failed)
-        (void)fprintf(stderr, "niffler-png: the e-mail could not be sent; see %s\n", LOG_FILE);
-    *exit_status = counts.failed > 0 ? EXIT_STATUS_SOME_FAILED : EXIT_STATUS_DONE;
     return true;
 }
 
@@ -427,17 +350,19 @@ static bool open_job(struct run *run, struct error *err)
     char *job = NULL;
     /* A run that goes on where another one was killed is the same job: its e-mail has the same Message-ID. */
     char *state = NULL;
-    bool ok = false;
-    if (!store_get(run->store, "job", &job, err) || !store_get(run->store, "state", &state, err))
+    bool ok = false, wants_features;
+    if (!features_read(run->settings, &run->features, &wants_features, err) ||
+        !store_get(run->store, "job", &job, err) || !store_get(run->store, "state", &state, err))
         goto out;
     if (job == NULL || state == NULL || strcmp(state, "running") != 0)
-        produce_job_id(run->pattern.job);
+        job_new_id(run->job.id);
     else
-        (void)snprintf(run->pattern.job, sizeof run->pattern.job, "%s", job);
-    run->pattern.input = run->input;
-    run->pattern.output = run->output;
-    run->pattern.options = run->settings->options;
-    ok = store_set(run->store, "job", run->pattern.job, err);
+        (void)snprintf(run->job.id, sizeof run->job.id, "%s", job);
+    job_from_settings(&run->job, run->settings);
+    run->job.input = run->job.output = "."; /* the roots themselves */
+    if (wants_features)
+        run->job.features = run->features.data;
+    ok = store_set(run->store, "job", run->job.id, err);
 out:
     free(job);
     free(state);
@@ -447,8 +372,9 @@ out:
 static bool convert(struct run *run, int *exit_status, struct error *err)
 {
     bool stopped = false;
-    sweep_drafts(run);
-    if (!open_store(run, err) || !open_job(run, err) || !check_fingerprint(run, err) || !scan(run, err))
+    outputs_sweep_drafts(run->output_dir);
+    if (!open_store(run, err) || !complete_finish_tables(run->store, run->output_dir, err) ||
+        !open_job(run, err) || !check_fingerprint(run, err) || !scan(run, err))
         return false;
     if (run->found == 0) {
         *exit_status = EXIT_STATUS_USAGE;
@@ -469,12 +395,12 @@ static void close_run(struct run *run)
 {
     struct error ignored;
     work_close(run->work);
-    sweep_drafts(run);
+    outputs_sweep_drafts(run->output_dir);
     queue_close(run->tasks);
     queue_close(run->results);
     journal_close(run->journal);
     if (run->lock >= 0)
-        (void)unlinkat(run->output_dir, JOURNAL_FILE, 0);
+        (void)unlinkat(run->output_dir, JOB_JOURNAL, 0);
     if (!store_close(run->store, &ignored))
         log_event(LOG_LEVEL_ERROR, "extract", "store_close_failed", "reason=%s", log_text(ignored.text));
     log_open(STDERR_FILENO, -1, LOG_LEVEL_INFO);
@@ -482,6 +408,7 @@ static void close_run(struct run *run)
     for (size_t i = 0; i < sizeof descriptors / sizeof *descriptors; i++)
         if (descriptors[i] >= 0)
             (void)close(descriptors[i]);
+    buffer_clear(&run->features);
     free(run->input);
     free(run->output);
 }

@@ -7,21 +7,42 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "aggregator/aggregate_fleet.h"
+#include "aggregator/status.h"
 #include "common/alloc.h"
+#include "common/buffer.h"
 #include "common/settings.h"
+#include "common/settings_table.h"
+#include "doctor.h"
 #include "extract.h"
 #include "manual.h"
+#include "producer/control.h"
+#include "producer/produce_fleet.h"
+#include "worker/work_fleet.h"
 
 static const struct command commands[] = {
     {"extract", extract_run, "Convert all files of DICOMHome on this machine; goes on where it was ended.",
      NULL},
+    {"produce", produce_run,
+     "Publish a data set's files to Kafka, for workers to convert; prints the job's id.", produce_arguments},
+    {"work", work_fleet_run, "Convert the files of any number of jobs, as Kafka gives them.", NULL},
+    {"aggregate", aggregate_run, "Gather what workers did into the tables of each job.", aggregate_arguments},
+    {"status", status_run, "Show the progress of jobs, as Redis has it.", status_arguments},
+    {"cancel", cancel_run, "Do no more of a job; its tables hold what was done.", cancel_arguments},
+    {"requeue", requeue_run, "Do the failed files of a job that is complete again.", requeue_arguments},
+    {"doctor", doctor_run,
+     "Say of each folder and server in the settings whether it can be used; changes nothing.",
+     doctor_arguments},
     {NULL, NULL, NULL, NULL},
 };
+
+#define SHOWN_BYTES 40 /* of a stranger's word */
 
 enum wish { WISH_RUN, WISH_HELP, WISH_VERSION, WISH_MAN, WISH_SHOW_SETTINGS };
 
 struct arguments {
     enum wish wish;
+    bool has_name;            /* a command was named */
     struct command_line line; /* line.command is NULL where none was named */
     const char *config_path;  /* borrowed; NULL: not given */
     char **flags;             /* those of settings; owned, the texts borrowed */
@@ -59,8 +80,8 @@ static bool find_wish(const char *argument, enum wish *wish)
 /* The command: the first argument, or `extract` where Niffler would have started. NULL: there is none. */
 static bool take_command(struct arguments *arguments, int argc, char **argv, struct error *err)
 {
-    bool has_name = argc > 1 && argv[1][0] != '-';
-    if (has_name) {
+    arguments->has_name = argc > 1 && argv[1][0] != '-';
+    if (arguments->has_name) {
         arguments->line.command = find_command(argv[1]);
         if (arguments->line.command == NULL)
             return error_set(err, ERROR_FATAL, "unknown command '%.40s': see niffler-png --help", argv[1]);
@@ -99,6 +120,53 @@ static bool take_own(struct command_line *line, int left, char **argv, int *take
     return true;
 }
 
+static bool has_argument(const struct command *command, const char *word, size_t length)
+{
+    const struct command_argument *argument = command->arguments;
+    while (argument != NULL && argument->name != NULL &&
+           (strlen(argument->name) != length || strncmp(argument->name, word, length) != 0))
+        argument++;
+    return argument != NULL && argument->name != NULL;
+}
+
+static bool begins_setting(const char *name, size_t length)
+{
+    size_t i = 0;
+    while (i < settings_table_count && strncmp(settings_table[i].key, name, length) != 0)
+        i++;
+    return i < settings_table_count;
+}
+
+/* A flag that is neither the command's own nor a setting: whose it is, or what it may have been meant for.
+ * Before anything is said of its value. */
+static bool check_known(const struct arguments *arguments, const char *word, struct error *err)
+{
+    const struct command *command = arguments->line.command;
+    size_t length = strcspn(word, "=");
+    if (length <= 2 || begins_setting(word + 2, length - 2))
+        return true;
+    for (const struct command *other = commands; other->name != NULL; other++)
+        if (has_argument(other, word, length))
+            return error_set(err, ERROR_FATAL,
+                             "flag '%.*s' is one of %s, not of %s: see niffler-png %s --help", (int)length,
+                             word, other->name, command->name, command->name);
+    char *name = xmemdup_text(word + 2, length - 2 < SHOWN_BYTES ? length - 2 : SHOWN_BYTES);
+    struct buffer own = {0};
+    const struct command_argument *argument = command->arguments;
+    for (; argument != NULL && argument->name != NULL; argument++)
+        if (argument->name[0] == '-')
+            buffer_append_format(&own, "%s %s", own.length > 0 ? "," : "", argument->name);
+    if (own.length == 0)
+        (void)error_set(err, ERROR_FATAL, "unknown flag '--%s': the nearest known one is '--%s'", name,
+                        settings_nearest(name));
+    else
+        (void)error_set(err, ERROR_FATAL, "unknown flag '--%s': the nearest setting is '--%s', and %s has%s",
+                        name, settings_nearest(name), command->name, buffer_text(&own));
+    buffer_clear(&own);
+    free(name);
+    return false;
+}
+
 static bool check_required(const struct command_line *line, struct error *err)
 {
     const struct command_argument *known = line->command != NULL ? line->command->arguments : NULL;
@@ -117,7 +185,7 @@ static bool take_arguments(struct arguments *arguments, int argc, char **argv, s
     if (!take_command(arguments, argc, argv, err))
         return false;
     arguments->flags = xcalloc((size_t)argc + 1, sizeof *arguments->flags);
-    for (int i = argc > 1 && argv[1][0] != '-' ? 2 : 1; i < argc; i++) {
+    for (int i = arguments->has_name ? 2 : 1; i < argc; i++) {
         char *argument = argv[i];
         size_t length = strcspn(argument, "=");
         bool has_value = argument[length] == '=';
@@ -132,14 +200,17 @@ static bool take_arguments(struct arguments *arguments, int argc, char **argv, s
             i += taken - 1;
             continue;
         }
-        if (strncmp(argument, "--", 2) == 0 && !has_value && !next_is_value)
+        bool is_flag = strncmp(argument, "--", 2) == 0;
+        if (is_flag && !is_config && !check_known(arguments, argument, err))
+            return false;
+        if (is_flag && !has_value && !next_is_value)
             return error_set(err, ERROR_FATAL, "flag '%.40s' needs a value", argument);
         if (is_config) {
             arguments->config_path = has_value ? argument + length + 1 : argv[++i];
             continue;
         }
         arguments->flags[arguments->flag_count++] = argument;
-        if (strncmp(argument, "--", 2) == 0 && !has_value)
+        if (is_flag && !has_value)
             arguments->flags[arguments->flag_count++] = argv[++i];
     }
     return true;
@@ -172,7 +243,10 @@ static bool obey(const struct arguments *arguments, int *exit_status, struct err
     *exit_status = EXIT_STATUS_DONE;
     switch (arguments->wish) {
     case WISH_HELP:
-        manual_help(commands, stdout);
+        if (arguments->has_name)
+            manual_help_command(arguments->line.command, stdout);
+        else
+            manual_help(commands, stdout);
         return true;
     case WISH_MAN:
         manual_page(commands, stdout);

@@ -5,16 +5,7 @@
 
 #include <stddef.h>
 
-static const struct {
-    enum exit_status status;
-    const char *text;
-} statuses[] = {
-    {EXIT_STATUS_DONE, "Done."},
-    {EXIT_STATUS_SOME_FAILED, "Finished; some files failed and are listed in failures.csv."},
-    {EXIT_STATUS_USAGE, "Wrong usage or settings, or nothing to convert."},
-    {EXIT_STATUS_WORLD_FAILED, "Something outside failed, such as a full disk; what was done is kept."},
-    {EXIT_STATUS_BUG, "A defect of niffler\\-png itself."},
-};
+#include "manual_commands.h"
 
 static const struct {
     const char *path;
@@ -47,69 +38,48 @@ static const struct {
     const char *text;
 } events[] = {
     {"batch_lost", "Results could not be stored; their files are done again by the next run."},
+    {"dead_letter", "A message could not be used, and went to the dead letters with the reason."},
     {"decoder_ended", "A decoder crashed, hung or answered nonsense; the file it had counts as failed."},
     {"done", "The end, with the number of files found, converted, without image, ignored and failed."},
+    {"drained", "A worker that was asked to stop has finished what it had begun, as far as there was time."},
     {"failed", "The program ends early; the standard error has the reason."},
     {"features_not_found", "FeatureSetFile is missing; all columns are kept."},
+    {"health_listening", "The port at which probes and Prometheus are answered."},
+    {"job_again", "The failed files of a job that was complete are done again."},
+    {"job_cancelled", "A job was cancelled; its tables hold what was done."},
+    {"job_complete", "A job is complete, with the number of files of each kind."},
+    {"job_failed", "A job's output folder does not lie below OutputRoot; it has no tables."},
+    {"job_open", "A job has begun."},
+    {"kafka_assigned", "Kafka gave this process partitions of a topic."},
+    {"kafka_error", "Kafka does not answer as it should; what is to be done is tried again."},
+    {"kafka_log", "A warning of the Kafka client; debugging shows all that it logs."},
+    {"kafka_log_cut", "A partition counts from a lower offset again: its topic was made anew, or cut."},
+    {"kafka_not_left", "A broker did not answer to the end of a membership; it ends by its time limit."},
+    {"kafka_revoked", "Partitions were given back, or lost; messages unfinished come again elsewhere."},
+    {"kafka_suspects",
+     "Processes died of what is in a partition; from the second death on its messages are handled alone."},
     {"mail_failed", "The e\\-mail could not be sent; the conversion is complete nevertheless."},
+    {"mail_file_damaged", "A mail on file cannot be read; it is not sent."},
     {"mail_retry", "The e\\-mail could not be sent yet, and is tried again."},
     {"mail_sent", "The e\\-mail was accepted by its server."},
     {"mail_state_lost", "Whether the e\\-mail was sent could not be stored."},
     {"password_file_open", "All users of the machine may read SmtpPasswordFile."},
+    {"quarantined", "Workers died, several times, while they had this file alone; it counts as failed."},
     {"scanned", "DICOMHome was read: files found, to be done, and gone since the last run."},
     {"settings_changed", "Settings that alter the outputs have changed; all files are done again."},
+    {"standing_by", "Another aggregator holds StateDirectory; this one waits for its end."},
+    {"started", "A worker or an aggregator is at work."},
     {"stopping", "The program was asked to stop, and takes no new file."},
+    {"storage_back", "The storage works again; the files that waited for it go on."},
+    {"storage_unavailable",
+     "The storage is full, read\\-only or gone: nothing new is begun, and no file counts as failed."},
     {"store_close_failed", "The state could not be closed; what was stored before is kept."},
-};
-
-static const struct {
-    const char *sentence;
-    const char *command;
-} examples[] = {
-    {"All of a folder, at any depth", "niffler-png extract --DICOMHome /data/ct --OutputDirectory /data/png"},
-    {"As Niffler's ImageExtractor.py, with the config.json of the current folder", "niffler-png"},
-    {"What Niffler itself would have written, to compare",
-     "niffler-png extract --config config.json --Compatibility niffler"},
-    {"The tables only, with half of the cores", "niffler-png extract --PrintImages false --UseProcesses 0.5"},
-    {"Which settings hold, and where each comes from",
-     "niffler-png extract --config config.json --show-settings"},
+    {"view_failed",
+     "Redis cannot be reached, or refuses; nothing but what it shows depends on it; one line a minute."},
+    {"view_restored", "Redis shows what is true again."},
 };
 
 #define COUNT(table) (sizeof(table) / sizeof((table)[0]))
-
-void manual_help(const struct command *commands, FILE *out)
-{
-    (void)fputs("niffler-png: DICOM files to PNG pictures and tables of metadata\n\n"
-                "Usage: niffler-png [COMMAND] [--config FILE] [--Key VALUE]...\n"
-                "       niffler-png [COMMAND] --help | --version | --show-settings | --man\n\n"
-                "Commands\n",
-                out);
-    for (size_t i = 0; commands[i].name != NULL; i++)
-        (void)fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].sentence);
-    (void)fputs("  Without a command, and with a config.json in the current folder or flags: extract.\n\n"
-                "Flags that are not settings\n"
-                "  --config FILE     read the settings from FILE, not from ./config.json\n"
-                "  --show-settings   print every setting and where it comes from, and do nothing\n"
-                "  --help            print this\n"
-                "  --version         print the version\n"
-                "  --man             print the manual page: niffler-png --man | man -l -\n\n"
-                "Settings, each a flag, a key of config.json (without the --), and a variable of the\n"
-                "environment (in brackets). A flag goes before the environment, that before\n"
-                "config.json. --Key=VALUE is the same as --Key VALUE, and the beginning of a key will\n"
-                "do where no other begins so.\n",
-                out);
-    settings_help(out);
-    (void)fputs("\nExit status\n"
-                "  0   done\n"
-                "  1   finished; some files failed and are listed in failures.csv\n"
-                "  2   wrong usage or settings, or nothing to convert\n"
-                "  3   something outside failed, such as a full disk; what was done is kept\n"
-                "  70  a defect of niffler-png itself\n"
-                "\nExamples\n",
-                out);
-    for (size_t i = 0; i < COUNT(examples); i++)
-        (void)fprintf(out, "  %s:\n    %s\n", examples[i].sentence, examples[i].command);
-}
 
 /* Words as they are typed: a hyphen of roff is not the one of the keyboard. */
 static void print_typed(const char *text, FILE *out)
@@ -122,12 +92,13 @@ static void print_typed(const char *text, FILE *out)
     (void)fputc('\n', out);
 }
 
-static void page_start(const struct command *commands, FILE *out)
+static void page_start(FILE *out)
 {
     (void)fputs(
-        ".Dd November 23, 2026\n.Dt NIFFLER-PNG 1\n.Os\n"
+        ".Dd November 25, 2026\n.Dt NIFFLER-PNG 1\n.Os\n"
         ".Sh NAME\n.Nm niffler\\-png\n.Nd DICOM files to PNG pictures and tables of metadata\n"
-        ".Sh SYNOPSIS\n.Nm\n.Op Ar command\n.Op Fl Fl config Ar file\n.Op Fl Fl Key Ar value ...\n"
+        ".Sh SYNOPSIS\n.Nm\n.Op Ar command Op Ar argument ...\n.Op Fl Fl config Ar file\n.Op Fl Fl Key Ar "
+        "value ...\n"
         ".Nm\n.Op Ar command\n.Fl Fl help | Fl Fl version | Fl Fl show\\-settings | Fl Fl man\n"
         ".Sh DESCRIPTION\n.Nm\n"
         "reads a folder of DICOM files, writes a PNG for each frame, and tables of their metadata.\n"
@@ -135,25 +106,23 @@ static void page_start(const struct command *commands, FILE *out)
         ".Pp\n"
         "Files are decoded by processes of their own, so that a file that crashes or hangs its decoder\n"
         "costs a row in failures.csv and nothing else.\n"
-        "A run that was ended, in whatever way, goes on where it was when it is started again; a run over\n"
-        "files that have not changed decodes nothing.\n"
+        "What was ended, in whatever way, goes on where it was when it is started again.\n"
+        ".Pp\n"
+        "All is done by one process on one machine\n.Pq Cm extract ,\nor by any number of workers over "
+        "Kafka\n"
+        ".Pq Cm produce , work , aggregate ;\n"
+        "outputs are the same.\n"
         ".Pp\n"
         "Without a command, and with a config.json in the current folder or flags, the command is\n"
         ".Cm extract .\n"
         ".Bl -tag -width Ds\n"
         ".It Fl Fl config Ar file\nRead the settings from\n.Ar file ,\nnot from config.json.\n"
         ".It Fl Fl show\\-settings\nPrint every setting and where it comes from, and do nothing.\n"
-        ".It Fl Fl help\nPrint a summary.\n"
+        ".It Fl Fl help\nPrint a summary; behind a command, that command's part first.\n"
         ".It Fl Fl version\nPrint the version.\n"
         ".It Fl Fl man\nPrint this page.\n"
-        ".El\n"
-        ".Sh COMMANDS\n.Bl -tag -width Ds\n",
+        ".El\n",
         out);
-    for (size_t i = 0; commands[i].name != NULL; i++) {
-        (void)fprintf(out, ".It Cm %s\n", commands[i].name);
-        print_typed(commands[i].sentence, out);
-    }
-    (void)fputs(".El\n", out);
 }
 
 static void page_settings(FILE *out)
@@ -174,7 +143,11 @@ static void page_settings(FILE *out)
 
 static void page_outputs(FILE *out)
 {
-    (void)fputs(".Sh OUTPUTS\nAll lie below OutputDirectory.\n.Bl -tag -width Ds\n", out);
+    (void)fputs(".Sh OUTPUTS\nAll lie below OutputDirectory.\n"
+                "ImageExtractor.out and ImageExtractor.db are those of\n.Cm extract ;\n"
+                "the fleet logs to the standard error, and has its state in StateDirectory.\n"
+                ".Bl -tag -width Ds\n",
+                out);
     for (size_t i = 0; i < COUNT(outputs); i++)
         (void)fprintf(out, ".It Pa %s\n%s\n", outputs[i].path, outputs[i].text);
     (void)fputs(".El\n.Pp\nThe categories of failed files are:\n.Bl -tag -width Ds\n", out);
@@ -192,14 +165,14 @@ static void page_outputs(FILE *out)
 
 void manual_page(const struct command *commands, FILE *out)
 {
-    page_start(commands, out);
+    page_start(out);
+    manual_page_commands(commands, out);
     page_settings(out);
     page_outputs(out);
-    (void)fputs(".Sh EXIT STATUS\n.Bl -tag -width Ds\n", out);
-    for (size_t i = 0; i < COUNT(statuses); i++)
-        (void)fprintf(out, ".It %d\n%s\n", (int)statuses[i].status, statuses[i].text);
-    (void)fputs(".El\n"
-                ".Sh LOG EVENTS\n"
+    manual_page_fleet(out);
+    (void)fputs(".Sh EXIT STATUS\nOf all commands; what one means by it stands with it.\n", out);
+    manual_page_statuses(manual_statuses, out);
+    (void)fputs(".Sh LOG EVENTS\n"
                 "A line of the log is a time in UTC, a level, the part of the program, the event, and\n"
                 "fields of the form key=value.\n"
                 "No line of the levels error, warn and info holds an attribute's value or a path.\n"
@@ -208,8 +181,8 @@ void manual_page(const struct command *commands, FILE *out)
     for (size_t i = 0; i < COUNT(events); i++)
         (void)fprintf(out, ".It %s\n%s\n", events[i].event, events[i].text);
     (void)fputs(".El\n.Sh EXAMPLES\n", out);
-    for (size_t i = 0; i < COUNT(examples); i++) {
-        (void)fprintf(out, "%s:\n.Dl ", examples[i].sentence);
-        print_typed(examples[i].command, out);
+    for (const struct manual_example *example = manual_examples; example->command != NULL; example++) {
+        (void)fprintf(out, "%s:\n.Dl ", example->sentence);
+        print_typed(example->typed, out);
     }
 }

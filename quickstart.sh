@@ -21,40 +21,23 @@ if [ $# -gt 0 ] && [ ! -d "$1" ]; then
     echo "quickstart.sh: '$1' is no folder" >&2
     exit 2
 fi
-here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
+repository=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
+# shellcheck source=deploy/local/common.sh
+. "$repository/deploy/local/common.sh"
 output=${2:-niffler-output}
 
-"$here/deploy/install-packages.sh" build
-
-# build [TARGET]: says so when there is nothing to do.
-build() {
-    if [ ! -f "$here/build/release/build.ninja" ]; then
-        (cd -- "$here" && cmake --preset release)
-    fi
-    if ninja -C "$here/build/release" -n "$@" | grep -q 'no work to do'; then
-        echo "build (${1:-niffler-png}): up to date"
-    else
-        ninja -C "$here/build/release" "$@"
-    fi
-}
+"$repository/deploy/install-packages.sh" build
 
 build
 if [ $# -eq 0 ]; then
     input=niffler-samples
-    if [ -d "$input" ]; then
-        echo "samples: $input is there"
-    else
-        build niffler-png-samples
-        rm -rf "$input.part"
-        "$here/build/release/niffler-png-samples" "$input.part"
-        mv "$input.part" "$input"
-    fi
+    make_samples "$input"
 else
     input=$1
 fi
 
 status=0
-"$here/build/release/niffler-png" extract --DICOMHome "$input" --OutputDirectory "$output" || status=$?
+"$repository/build/release/niffler-png" extract --DICOMHome "$input" --OutputDirectory "$output" || status=$?
 if [ "$status" -gt 1 ]; then
     echo "quickstart.sh: the extraction ended with exit status $status" >&2
     exit "$status"
@@ -73,5 +56,5 @@ if [ $# -eq 0 ]; then
 else
     echo "failed:    $failed files; why: $place/failures.csv"
 fi
-echo "program:   $here/build/release/niffler-png --help"
+echo "program:   $repository/build/release/niffler-png --help"
 exit "$status"

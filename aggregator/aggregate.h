@@ -1,13 +1,20 @@
-/* aggregate.h: records to the store, the store to tables. */
+/* aggregate.h: records to the stores of their jobs.
+ *
+ *     receive ─► record ─► its job's store ┐
+ *                notice ─► jobs.h          ├─► commit of all stores ─► acknowledge
+ *                nonsense ─► dead letters  ┘
+ *
+ * A batch is committed before its messages are acknowledged: what a crash loses between the two comes again
+ * and changes nothing. */
 #ifndef NIFFLER_AGGREGATOR_AGGREGATE_H
 #define NIFFLER_AGGREGATOR_AGGREGATE_H
 
 #include <stdint.h>
 
-#include "aggregator/store.h"
+#include "aggregator/jobs.h"
 #include "common/meter.h"
+#include "common/metrics.h"
 #include "common/queue.h"
-#include "common/settings.h"
 
 /* Longest time between a record's arrival and its commit. What SIGKILL costs: this much work. */
 #define AGGREGATE_COMMIT_MS 100
@@ -16,26 +23,32 @@
 #define AGGREGATE_IDLE_MS 10
 #define AGGREGATE_BATCH 512
 
-struct aggregate_run {
-    struct store *store;
-    struct queue *results;
-    struct meter *meter;  /* NULL: none */
-    uint64_t total;       /* records to come; UINT64_MAX: as many as do until the queue is finished */
-    uint64_t done_before; /* files that were done before this run, for the meter */
-    uint64_t failed_before;
+struct aggregate_options {
+    struct jobs *jobs;     /* borrowed */
+    struct queue *results; /* borrowed */
+    struct queue
+        *dead; /* dead letters; NULL: nobody but us writes records, and one that cannot be used is a bug */
+    struct queue *tasks;     /* for files that are queued again; NULL: notices are refused */
+    int output_root;         /* beneath which output folders lie; -1: none, as in `extract` */
+    const char *only_job;    /* what is about other jobs is passed over; NULL: all are served */
+    struct metrics *metrics; /* NULL: none */
 };
 
-/* Receive records until `total` distinct ones are stored, or the queue is finished and empty. Each batch is
- * committed before its messages are acknowledged. Fails with ERROR_FATAL (what was committed stays) or
- * ERROR_BUG. */
-MUST_CHECK bool aggregate_records(struct aggregate_run *run, struct error *err);
+struct aggregate;
+struct aggregate *aggregate_new(const struct aggregate_options *options);
+void aggregate_free(struct aggregate *agg); /* accepts NULL; commits nothing */
 
-/* Picture names (compatibility), deletion of what no file has any more, tables, the fact "state" = "complete"
- * in the store and on disk, e-mail; in that order. A mail that cannot be sent is reported and spoils nothing:
- * *mail_failed says so, and the fact "mail" is "sent" or "failed". `job` gives the mail its Message-ID. Fails
- * with ERROR_FATAL. */
-MUST_CHECK bool aggregate_complete(struct store *store, const struct settings *settings, int output_dir,
-                                   const char *job, struct store_counts *counts, bool *mail_failed,
-                                   struct error *err);
+/* Receive at most one message, waiting at most timeout_ms, and commit when it is time to. *received: there
+ * was one. Fails with ERROR_RETRY: storage that a message needs is gone, and the next step tries it again;
+ * ERROR_FATAL (what was committed stays) or ERROR_BUG. */
+MUST_CHECK bool aggregate_step(struct aggregate *agg, int timeout_ms, bool *received, struct error *err);
+
+/* Commit and acknowledge what there is. */
+MUST_CHECK bool aggregate_commit(struct aggregate *agg, struct error *err);
+
+/* For `extract`: receive until `job` has its total, or the queue is finished and empty. `done_before` and
+ * `failed_before` count files of earlier runs, for the meter (NULL: none). */
+MUST_CHECK bool aggregate_job(struct aggregate *agg, const struct open_job *job, struct meter *meter,
+                              uint64_t done_before, struct error *err);
 
 #endif

@@ -1,12 +1,15 @@
 #include "aggregator/csv.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/alloc.h"
+#include "common/crash.h"
 #include "common/files.h"
 #include "common/utf8.h"
 
@@ -191,8 +194,8 @@ static bool write_out(struct files_draft *draft, struct buffer *bytes, struct er
     if (ok)
         return true;
     if (errno == ENOSPC || errno == EDQUOT || errno == EFBIG)
-        return error_errno(err, ERROR_FATAL, "cannot write '%s': disk full", draft->path);
-    return error_errno(err, ERROR_FATAL, "cannot write '%s'", draft->path);
+        return error_errno(err, ERROR_RETRY, "cannot write '%s': disk full", draft->path);
+    return error_errno(err, ERROR_RETRY, "cannot write '%s'", draft->path);
 }
 
 static void set_cell(struct export *ex, size_t place, const char *value, size_t length)
@@ -304,6 +307,9 @@ static bool export_row(void *context, const struct store_row *row, struct error 
 
 /* ---- the three files ---- */
 
+static const char *const tables[] = {"metadata.csv", "mapping.csv", "failures.csv"};
+#define TABLE_COUNT (sizeof tables / sizeof *tables)
+
 static bool begin(struct export *ex, struct error *err)
 {
     const char *home = ex->options->dicom_home == NULL ? "" : ex->options->dicom_home;
@@ -320,12 +326,13 @@ static bool begin(struct export *ex, struct error *err)
                            : "Original DICOM file location,PNG location,frame,scaling,offset,maximum,"
                              "pixel_notes\n");
     buffer_append_text(&ex->failures, "file,category,code,reason,transfer_syntax,modality\n");
-    return files_draft_begin(&ex->metadata_file, ex->output_dir, "metadata.csv", false, err) &&
-           files_draft_begin(&ex->mapping_file, ex->output_dir, "mapping.csv", true, err) &&
-           files_draft_begin(&ex->failures_file, ex->output_dir, "failures.csv", false, err);
+    return files_draft_begin(&ex->metadata_file, ex->output_dir, CSV_DRAFT_FOLDER "/metadata.csv", false,
+                             err) &&
+           files_draft_begin(&ex->mapping_file, ex->output_dir, CSV_DRAFT_FOLDER "/mapping.csv", true, err) &&
+           files_draft_begin(&ex->failures_file, ex->output_dir, CSV_DRAFT_FOLDER "/failures.csv", false,
+                             err);
 }
 
-/* All are whole before the first is renamed. */
 static bool finish(struct export *ex, struct error *err)
 {
     return write_out(&ex->metadata_file, &ex->metadata, err) &&
@@ -334,11 +341,13 @@ static bool finish(struct export *ex, struct error *err)
            files_draft_finish(&ex->mapping_file, err) && files_draft_finish(&ex->failures_file, err);
 }
 
-bool csv_export(struct store *store, int output_dir, const struct csv_options *options, struct error *err)
+bool csv_write(struct store *store, int output_dir, const struct csv_options *options, struct error *err)
 {
     struct export ex = {.options = options, .output_dir = output_dir};
-    bool ok = begin(&ex, err) && choose_columns(&ex, store, err) && store_each(store, export_row, &ex, err) &&
-              finish(&ex, err);
+    csv_sweep(output_dir); /* its room may be needed */
+    bool ok = files_make_folders(output_dir, CSV_DRAFT_FOLDER, err) && begin(&ex, err) &&
+              choose_columns(&ex, store, err) && store_each(store, export_row, &ex, err) && finish(&ex, err);
+    CRASH_POINT("aggregator.drafts_written");
     files_draft_abandon(&ex.metadata_file);
     files_draft_abandon(&ex.mapping_file);
     files_draft_abandon(&ex.failures_file);
@@ -349,5 +358,39 @@ bool csv_export(struct store *store, int output_dir, const struct csv_options *o
     buffer_clear(&ex.cell);
     free(ex.place);
     free(ex.cells);
+    if (!ok)
+        csv_sweep(output_dir);
     return ok;
+}
+
+/* Some file systems know no fsync of a folder and say EINVAL. */
+static bool sync_folder(int folder)
+{
+    return fsync(folder) == 0 || errno == EINVAL;
+}
+
+bool csv_publish(int output_dir, struct error *err)
+{
+    for (size_t i = 0; i < TABLE_COUNT; i++) {
+        char draft[sizeof CSV_DRAFT_FOLDER + 32];
+        (void)snprintf(draft, sizeof draft, CSV_DRAFT_FOLDER "/%s", tables[i]);
+        if (renameat(output_dir, draft, output_dir, tables[i]) != 0 && errno != ENOENT)
+            return error_errno(err, ERROR_RETRY, "cannot write '%s'", tables[i]);
+        CRASH_POINT("aggregator.table_renamed");
+    }
+    if (!sync_folder(output_dir))
+        return error_errno(err, ERROR_RETRY, "cannot write the tables");
+    csv_sweep(output_dir);
+    return true;
+}
+
+void csv_sweep(int output_dir)
+{
+    files_sweep(output_dir, CSV_DRAFT_FOLDER, "");
+    (void)unlinkat(output_dir, CSV_DRAFT_FOLDER, AT_REMOVEDIR);
+}
+
+bool csv_export(struct store *store, int output_dir, const struct csv_options *options, struct error *err)
+{
+    return csv_write(store, output_dir, options, err) && csv_publish(output_dir, err);
 }

@@ -29,6 +29,7 @@ CREATE TABLE shape(
 CREATE TABLE file(
     id              INTEGER PRIMARY KEY,
     path            BLOB NOT NULL UNIQUE, -- below DICOMHome
+    seq             INTEGER NOT NULL DEFAULT 0, -- of the task that made it what it is
     size            INTEGER NOT NULL,     -- of the DICOM file, bytes
     mtime           INTEGER NOT NULL,     -- of the DICOM file, nanoseconds since 1970
     status          INTEGER NOT NULL,     -- enum record_status
@@ -46,6 +47,12 @@ CREATE TABLE file(
     planned         TEXT, -- compatibility: the name its picture is about to get
     frames          BLOB, -- store_internal.h
     cells           BLOB  -- for each non-empty cell in order: varint of its length, its bytes
+);
+
+-- Which tasks of the job at hand have been answered, a bit for each: UNIQUE(job, seq), at 12 bytes a hundred files.
+CREATE TABLE answered(
+    block INTEGER PRIMARY KEY, -- seq / 32768
+    bits  BLOB NOT NULL        -- of seq % 32768; this machine's order, as frames
 );
 
 -- Pictures and copies that perhaps no file has any more: deleted when the job is completed, if so.

@@ -14,9 +14,9 @@
 #define FILE_VALUES                                                                                    \
     "size, mtime, status, category, pictures, flags, shape, code, reason, transfer_syntax, modality, " \
     "claim, "                                                                                          \
-    "frames, cells, failed_copy, path"
+    "frames, cells, failed_copy, path, seq"
 
-#define FILE_PARAMETERS "?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16"
+#define FILE_PARAMETERS "?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17"
 
 static const char *const statement_sql[SQL_COUNT] = {
     [SQL_BEGIN] = "BEGIN IMMEDIATE",
@@ -36,6 +36,7 @@ static const char *const statement_sql[SQL_COUNT] = {
     [SQL_ADD_GONE] = "INSERT INTO gone VALUES (?1)",
     [SQL_ADD_STALE] = "INSERT OR IGNORE INTO stale VALUES (?1)",
     [SQL_DROP_STALE] = "DELETE FROM stale WHERE path = ?1",
+    [SQL_SET_ANSWERED] = "INSERT INTO answered VALUES (?1, ?2) ON CONFLICT (block) DO UPDATE SET bits = ?2",
     [SQL_SET_NAMES] = "UPDATE file SET settled = ?2, planned = ?3 WHERE id = ?1",
 };
 
@@ -57,11 +58,11 @@ bool store_fail(struct store *store, struct error *err, const char *what)
     }
     switch (code & 0xff) {
     case SQLITE_FULL:
-        return error_set(err, ERROR_FATAL, "cannot %s: disk full", what);
+        return error_set(err, ERROR_RETRY, "cannot %s: disk full", what);
     case SQLITE_IOERR:
         if (cause == ENOSPC || cause == EDQUOT || cause == EFBIG)
-            return error_set(err, ERROR_FATAL, "cannot %s: disk full (%s)", what, strerror(cause));
-        return error_set(err, ERROR_FATAL, "cannot %s: the state database: %s (%s)", what, words,
+            return error_set(err, ERROR_RETRY, "cannot %s: disk full (%s)", what, strerror(cause));
+        return error_set(err, ERROR_RETRY, "cannot %s: the state database: %s (%s)", what, words,
                          strerror(cause));
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
@@ -72,10 +73,10 @@ bool store_fail(struct store *store, struct error *err, const char *what)
     case SQLITE_CORRUPT:
         return error_set(err, ERROR_FATAL, "cannot %s: the state database is damaged (%s)", what, words);
     case SQLITE_READONLY:
-        return error_set(err, ERROR_FATAL, "cannot %s: the state database cannot be written (%s)", what,
+        return error_set(err, ERROR_RETRY, "cannot %s: the state database cannot be written (%s)", what,
                          words);
     case SQLITE_CANTOPEN:
-        return error_set(err, ERROR_FATAL, "cannot %s: the state database cannot be opened (%s)", what,
+        return error_set(err, ERROR_RETRY, "cannot %s: the state database cannot be opened (%s)", what,
                          cause != 0 ? strerror(cause) : words);
     default:
         return error_set(err, ERROR_FATAL, "cannot %s: the state database: %s", what, words);
@@ -111,6 +112,15 @@ bool store_run(struct store *store, sqlite3_stmt *statement, const char *what, s
     return true;
 }
 
+bool store_next(struct store *store, sqlite3_stmt *rows, bool *ok, struct error *err)
+{
+    int code = sqlite3_step(rows);
+    *ok = code == SQLITE_DONE;
+    if (code != SQLITE_ROW && code != SQLITE_DONE)
+        (void)store_fail(store, err, "read the store");
+    return code == SQLITE_ROW;
+}
+
 bool store_exec(struct store *store, const char *sql, const char *what, struct error *err)
 {
     errno = 0;
@@ -120,6 +130,14 @@ bool store_exec(struct store *store, const char *sql, const char *what, struct e
 }
 
 /* ---- opening ---- */
+
+char *store_path(const char *folder, const char *output)
+{
+    uint64_t hash = 14695981039346656037u;
+    for (const char *c = output; *c != '\0'; c++)
+        hash = (hash ^ (unsigned char)*c) * 1099511628211u;
+    return xasprintf("%s/" STORE_NAME "-%016llx.db", folder, (unsigned long long)hash);
+}
 
 /* SQLite makes files that all may read; ours holds patient data. Closing a descriptor of a file drops all of
  * a process's locks on it (POSIX), hence O_EXCL: an existing file is not touched. */
@@ -148,23 +166,23 @@ out:
 }
 
 /* Whose file it is, before anything in it is changed. */
-static bool check_identity(struct store *store, bool *is_new, struct error *err)
+static bool check_identity(struct store *store, bool *is_new, int64_t *version, struct error *err)
 {
-    int64_t application, version, objects;
+    int64_t application, objects;
     if (!query_number(store, "PRAGMA application_id", &application, err) ||
-        !query_number(store, "PRAGMA user_version", &version, err) ||
+        !query_number(store, "PRAGMA user_version", version, err) ||
         !query_number(store, "SELECT count(*) FROM sqlite_schema", &objects, err))
         return false;
-    *is_new = application == 0 && version == 0 && objects == 0;
+    *is_new = application == 0 && *version == 0 && objects == 0;
     if (*is_new)
         return true;
-    if (application != STORE_APPLICATION_ID || version < 1)
+    if (application != STORE_APPLICATION_ID || *version < 1)
         return error_set(err, ERROR_FATAL, "the state database belongs to another program");
-    if (version > STORE_VERSION)
+    if (*version > STORE_VERSION)
         return error_set(
             err, ERROR_FATAL,
             "the state database was written by a newer niffler-png (schema %lld, this one knows %d)",
-            (long long)version, STORE_VERSION);
+            (long long)*version, STORE_VERSION);
     return true;
 }
 
@@ -177,16 +195,28 @@ static bool create_schema(struct store *store, struct error *err)
            store_exec(store, sql, "create the store", err);
 }
 
+/* From an older schema, in the transaction that opens the store. */
+static bool migrate(struct store *store, int64_t version, struct error *err)
+{
+    return version >= STORE_VERSION ||
+           store_exec(store,
+                      "ALTER TABLE file ADD COLUMN seq INTEGER NOT NULL DEFAULT 0;"
+                      "CREATE TABLE answered(block INTEGER PRIMARY KEY, bits BLOB NOT NULL);"
+                      "PRAGMA user_version = 2",
+                      "open the store", err);
+}
+
 static bool set_up(struct store *store, struct error *err)
 {
     bool is_new;
+    int64_t version;
     /* Exclusive before WAL: then SQLite needs no shared memory. cache_size bounds what the parent holds;
      * temp_store=1 lets sorting spill to files. page_size 8 KB: a row of some hundred cells is 5 to 10 KB. */
     if (!store_exec(store,
                     "PRAGMA locking_mode = EXCLUSIVE; PRAGMA trusted_schema = OFF; PRAGMA page_size = 8192;"
                     "PRAGMA cache_size = -2048; PRAGMA temp_store = 1; PRAGMA mmap_size = 0",
                     "open the store", err) ||
-        !check_identity(store, &is_new, err))
+        !check_identity(store, &is_new, &version, err))
         return false;
     /* BEGIN EXCLUSIVE takes the lock, and locking_mode keeps it. */
     if (!store_exec(store,
@@ -194,7 +224,7 @@ static bool set_up(struct store *store, struct error *err)
                     "BEGIN EXCLUSIVE",
                     "open the store", err))
         return false;
-    if (is_new && !create_schema(store, err))
+    if (is_new ? !create_schema(store, err) : !migrate(store, version, err))
         return false;
     return store_exec(store, "COMMIT; CREATE TEMP TABLE gone(id INTEGER PRIMARY KEY)", "open the store", err);
 }
@@ -212,7 +242,7 @@ bool store_open(struct store **result, const char *path, struct error *err)
         (void)store_fail(store, err, "open the store");
         goto out;
     }
-    if (!set_up(store, err) || !store_columns_load(store, err))
+    if (!set_up(store, err) || !store_columns_load(store, err) || !store_answered_load(store, err))
         goto out;
     *result = store;
     ok = true;
@@ -232,6 +262,7 @@ bool store_close(struct store *store, struct error *err)
         (void)sqlite3_exec(store->db, "ROLLBACK", NULL, NULL, NULL);
     bool ok = sqlite3_close(store->db) == SQLITE_OK;
     store_columns_unload(store);
+    store_answered_unload(store);
     for (size_t i = 0; i < SHAPE_CACHE_SIZE; i++)
         buffer_clear(&store->shapes[i].columns);
     free(store->picked);
@@ -245,10 +276,15 @@ bool store_close(struct store *store, struct error *err)
 
 /* ---- transactions ---- */
 
+bool store_is_broken(const struct store *store)
+{
+    return store->broken;
+}
+
 bool store_begin(struct store *store, struct error *err)
 {
     if (store->broken)
-        return error_set(err, ERROR_FATAL, "the state database failed before; nothing more is written");
+        return error_set(err, ERROR_RETRY, "the state database failed before; nothing more is written");
     if (store->in_transaction)
         return true;
     sqlite3_stmt *statement = store_statement(store, SQL_BEGIN, err);
@@ -262,6 +298,8 @@ bool store_commit(struct store *store, struct error *err)
 {
     if (!store->in_transaction)
         return true;
+    if (!store_answered_write(store, err))
+        return false;
     sqlite3_stmt *statement = store_statement(store, SQL_COMMIT, err);
     if (statement == NULL || !store_run(store, statement, "write the store", err))
         return false;

@@ -3,8 +3,9 @@
  * What it holds, and why so: schema.sql. Rows hold values only; which columns a row has is its *shape*,
  * shared by all files that have the same ones, so that column order and frequency are found without reading
  * the values. WAL with exclusive locking: no shared-memory file, so network storage works, and a second
- * process is refused. A handle belongs to one thread at a time. Errors: ERROR_FATAL with SQLite's words;
- * "disk full" says so. */
+ * process is refused. A handle belongs to one thread at a time. Errors: with SQLite's words,
+ * ERROR_RETRY where the storage failed ("disk full" says so): the store is to be closed and opened anew then;
+ * ERROR_FATAL else. */
 #ifndef NIFFLER_AGGREGATOR_STORE_H
 #define NIFFLER_AGGREGATOR_STORE_H
 
@@ -13,15 +14,22 @@
 #include "common/error.h"
 #include "common/record.h"
 
+#define STORE_NAME "ImageExtractor"
+
 struct store;
+
+/* The database of the output folder `output` in a folder for several: named by its path (FNV-1a). Returns
+ * new. */
+char *store_path(const char *folder, const char *output);
 
 /* Open or create the database. Fails with ERROR_FATAL: not ours, a newer schema, damaged, or in use by
  * another process (says so). */
 MUST_CHECK bool store_open(struct store **store, const char *path, struct error *err);
 MUST_CHECK bool store_close(struct store *store, struct error *err); /* accepts NULL; commits nothing */
 
-/* After a write has failed, what is committed can still be read; every further write fails with ERROR_FATAL.
+/* After a write has failed, what is committed can still be read; every further write fails.
  */
+bool store_is_broken(const struct store *store);
 
 /* Small named facts ("fingerprint", "state", "mail"). store_get() returns new text or NULL when there is
  * none. store_set() joins a transaction that is open, else it commits by itself. */
@@ -49,16 +57,46 @@ MUST_CHECK bool store_commit(struct store *store, struct error *err);
 /* Commit, and put all on disk: store_commit() alone survives the end of the process, not of the machine. */
 MUST_CHECK bool store_sync(struct store *store, struct error *err);
 
+/* ---- which tasks have been answered -----------------------------------------------------------------
+ *
+ * A bit for each seq of the job at hand, committed together with the records: what makes a record that comes
+ * twice count once, in this life of the process or another. */
+
+/* A new job: no task is answered. Joins the open transaction, or begins one. */
+MUST_CHECK bool store_answered_begin(struct store *store, struct error *err);
+
+/* Note that `seq` (below 2^32) is answered; returns whether it was not before. */
+bool store_answered_add(struct store *store, uint64_t seq);
+
+/* It is to be answered again. Returns whether it was answered before. */
+bool store_answered_remove(struct store *store, uint64_t seq);
+
+bool store_answered_has(const struct store *store, uint64_t seq);
+uint64_t store_answered_count(const struct store *store);
+
+/* ---- a job's files again ------------------------------------------------------------------------------ */
+
+/* Forget all files; their outputs go once the job is complete. */
+MUST_CHECK bool store_forget_all(struct store *store, int output_dir, struct error *err);
+
+typedef bool store_failed_fn(void *context, uint64_t seq, const char *path, struct error *err);
+
+/* Call `each` for the files that failed, of the category (0: of all), in byte order of the paths; `path` is
+ * borrowed until it returns. A file of category 5 has not failed. */
+MUST_CHECK bool store_each_failed(struct store *store, unsigned category, store_failed_fn *each,
+                                  void *context, struct error *err);
+
 /* ---- what lies on disk, when all records are in ----------------------------------------------------- */
 
 /* Delete pictures and failed-dicom copies of files that are gone, or that a changed file has no more; then
- * folders that became empty. Fails with ERROR_FATAL. */
+ * folders that became empty. Fails with ERROR_RETRY, too: the output folder cannot be written. */
 MUST_CHECK bool store_sweep(struct store *store, int output_dir, struct error *err);
 
 /* Compatibility: two files may want one picture name. A worker writes each as "<name>~<8 hex digits>.png";
  * here, in path order, the first that wants "<name>.png" gets it, the k-th gets "<name>_<k>.png". Files that
  * came or went since the last time are taken into account, and pictures renamed; the result depends on the
- * rows alone. May be killed at any moment and called again. Sweeps, too. Fails with ERROR_FATAL. */
+ * rows alone. May be killed at any moment and called again. Sweeps, too. Fails with ERROR_RETRY, too,
+ * and ERROR_INPUT: somebody took pictures away. */
 MUST_CHECK bool store_settle_names(struct store *store, int output_dir, struct error *err);
 
 struct store_counts {

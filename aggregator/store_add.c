@@ -164,11 +164,10 @@ bool store_change_stale(struct store *store, enum statement which, const struct 
 bool store_change_stale_of(struct store *store, enum statement which, const char *sql, struct error *err)
 {
     sqlite3_stmt *rows = NULL;
-    int code;
     bool ok = false;
     if (!store_prepare(store, sql, &rows, err))
         goto out;
-    while ((code = sqlite3_step(rows)) == SQLITE_ROW) {
+    while (store_next(store, rows, &ok, err)) {
         struct row_outputs outputs = {
             .settled = (const char *)sqlite3_column_text(rows, 0),
             .planned = (const char *)sqlite3_column_text(rows, 1),
@@ -179,11 +178,6 @@ bool store_change_stale_of(struct store *store, enum statement which, const char
         if (!store_change_stale(store, which, &outputs, err))
             goto out;
     }
-    if (code != SQLITE_DONE) {
-        (void)store_fail(store, err, "read the store");
-        goto out;
-    }
-    ok = true;
 out:
     (void)sqlite3_finalize(rows);
     return ok;
@@ -254,6 +248,7 @@ static void bind_record(struct store *store, sqlite3_stmt *row, const struct rec
     (void)sqlite3_bind_text(row, 15, record_text(rec, rec->failed_copy), -1, SQLITE_STATIC);
     const char *path = record_text(rec, rec->path);
     (void)sqlite3_bind_blob64(row, 16, path, strlen(path), SQLITE_STATIC);
+    (void)sqlite3_bind_int64(row, 17, (int64_t)rec->seq);
 }
 
 bool store_add_record(struct store *store, const struct record *rec, struct error *err)

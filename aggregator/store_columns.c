@@ -64,14 +64,13 @@ bool store_columns_load(struct store *store, struct error *err)
 {
     struct column_table *table = &store->columns;
     sqlite3_stmt *statement = NULL;
-    int code;
     bool ok = false;
 
     if (getrandom(&table->seed, sizeof table->seed, GRND_NONBLOCK) != (ssize_t)sizeof table->seed)
         table->seed = (uint64_t)(uintptr_t)store; /* early at boot; an address is hard to guess, too */
     if (!store_prepare(store, "SELECT id, name FROM column_name ORDER BY id", &statement, err))
         goto out;
-    while ((code = sqlite3_step(statement)) == SQLITE_ROW) {
+    while (store_next(store, statement, &ok, err)) {
         const char *name = sqlite3_column_blob(statement, 1);
         size_t length = (size_t)sqlite3_column_bytes(statement, 1);
         uint32_t id = remember_column(table, name, length, hash_bytes(name, length, table->seed));
@@ -80,15 +79,12 @@ bool store_columns_load(struct store *store, struct error *err)
             goto out;
         }
     }
-    if (code != SQLITE_DONE) {
-        (void)store_fail(store, err, "read the store");
+    if (!ok)
         goto out;
-    }
     if (table->count <= COLUMN_CATEGORY) {
         (void)error_set(err, ERROR_FATAL, "the state database is damaged (columns missing)");
         goto out;
     }
-    ok = true;
 out:
     (void)sqlite3_finalize(statement);
     return ok;

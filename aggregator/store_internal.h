@@ -15,7 +15,7 @@
 #include "common/buffer.h"
 
 #define STORE_APPLICATION_ID 0x4e504e47 /* "NPNG" */
-#define STORE_VERSION 1
+#define STORE_VERSION 2
 
 /* The columns behind the cells of each row; schema.sql inserts them. */
 enum { COLUMN_FILE = 1, COLUMN_HAS_PIX_ARRAY = 2, COLUMN_CATEGORY = 3 };
@@ -40,6 +40,7 @@ enum statement {
     SQL_ADD_STALE,
     SQL_DROP_STALE,
     SQL_SET_NAMES,
+    SQL_SET_ANSWERED,
     SQL_COUNT
 };
 
@@ -70,6 +71,21 @@ struct cached_shape {
     int64_t id; /* 0: free */
 };
 
+/* The bits of schema.sql's `answered`, all in memory; blocks are made when needed. */
+#define STORE_BLOCK_BITS 32768
+#define STORE_BLOCK_WORDS (STORE_BLOCK_BITS / 64)
+
+struct answered_block {
+    bool is_changed; /* since the last commit */
+    uint64_t words[STORE_BLOCK_WORDS];
+};
+
+struct answered {
+    struct answered_block **blocks; /* NULL: no bit of it is set */
+    size_t block_count;
+    uint64_t count; /* bits set */
+};
+
 struct picked_cell {
     uint32_t column;
     size_t cell; /* index in the record */
@@ -87,13 +103,15 @@ struct store {
     size_t picked_capacity;
     struct buffer shape_bytes, cell_bytes, frame_bytes, claim;
 
+    struct answered answered;
+
     /* reconciling */
     sqlite3_stmt *known; /* the cursor, on a row not yet asked for; NULL: at its end */
     int output_dir;
     uint64_t gone;
 };
 
-/* Turn SQLite's last answer into ERROR_FATAL: "cannot <what>: …". Writes are refused from then on. Returns
+/* Turn SQLite's last answer into an error: "cannot <what>: …". Writes are refused from then on. Returns
  * false. */
 bool store_fail(struct store *store, struct error *err, const char *what);
 
@@ -106,6 +124,10 @@ MUST_CHECK bool store_prepare(struct store *store, const char *sql, sqlite3_stmt
 
 /* Run a statement that answers no rows, and reset it. `what` as in store_fail(). */
 MUST_CHECK bool store_run(struct store *store, sqlite3_stmt *statement, const char *what, struct error *err);
+
+/* Step to the next row of a query: false behind the last one, or where reading fails. *ok tells which; it is
+ * false while rows come, so that whoever leaves the loop early has failed. */
+bool store_next(struct store *store, sqlite3_stmt *rows, bool *ok, struct error *err);
 
 /* Run SQL text without parameters or answers. */
 MUST_CHECK bool store_exec(struct store *store, const char *sql, const char *what, struct error *err);
@@ -121,6 +143,11 @@ MUST_CHECK bool store_column_id(struct store *store, const char *name, size_t le
 
 /* The id of the shape in store->shape_bytes, made when new. */
 MUST_CHECK bool store_shape_id(struct store *store, int64_t *id, struct error *err);
+
+/* The bits (store_answered.c): read when the store is opened, written with each commit. */
+MUST_CHECK bool store_answered_load(struct store *store, struct error *err);
+MUST_CHECK bool store_answered_write(struct store *store, struct error *err);
+void store_answered_unload(struct store *store);
 
 /* Append texts of `count` frames in the form above. */
 void store_frames_encode(struct buffer *out, const struct record *rec);

@@ -23,9 +23,11 @@
 #include <unistd.h>
 
 #include "aggregator/store_internal.h"
+#include "common/crash.h"
+#include "common/outputs.h"
 
-#define IMAGES_FOLDER "extracted-images/"
-#define FAILED_FOLDER "failed-dicom/"
+#define IMAGES_FOLDER OUTPUTS_IMAGES "/"
+#define FAILED_FOLDER OUTPUTS_FAILED "/"
 
 /* A row with a plan. */
 struct move {
@@ -69,8 +71,8 @@ static bool move_file(int dir, const char *from, const char *to, struct error *e
     if (renameat(dir, from, dir, to) == 0)
         return true;
     if (errno == ENOENT)
-        return error_set(err, ERROR_FATAL, "a picture disappeared while pictures were named; start again");
-    return error_errno(err, ERROR_FATAL, "cannot rename a picture");
+        return error_set(err, ERROR_INPUT, "a picture disappeared while pictures were named; start again");
+    return error_errno(err, ERROR_RETRY, "cannot rename a picture");
 }
 
 /* ---- the steps ---- */
@@ -104,7 +106,6 @@ static bool move_in(struct store *store, int dir, const struct move *move, struc
 static bool each_move(struct store *store, int dir, move_fn *step, struct error *err)
 {
     sqlite3_stmt *rows = NULL;
-    int code;
     bool ok = false;
     if (!store_begin(store, err) ||
         !store_exec(store,
@@ -114,7 +115,7 @@ static bool each_move(struct store *store, int dir, move_fn *step, struct error 
                        "SELECT id, frames, settled, planned FROM moving JOIN file USING (id) ORDER BY id",
                        &rows, err))
         goto out;
-    while ((code = sqlite3_step(rows)) == SQLITE_ROW) {
+    while (store_next(store, rows, &ok, err)) {
         struct record_frame frame;
         size_t at = 0;
         const char *frames = sqlite3_column_blob(rows, 1);
@@ -129,11 +130,6 @@ static bool each_move(struct store *store, int dir, move_fn *step, struct error 
         if (!step(store, dir, &move, err))
             goto out;
     }
-    if (code != SQLITE_DONE) {
-        (void)store_fail(store, err, "read the store");
-        goto out;
-    }
-    ok = true;
 out:
     (void)sqlite3_finalize(rows);
     return ok && store_sync(store, err);
@@ -159,7 +155,6 @@ static bool plan_names(struct store *store, struct error *err)
     sqlite3_stmt *rows = NULL, *insert = NULL;
     struct buffer claim = {0}, wanted = {0};
     uint64_t rank = 0;
-    int code;
     bool ok = false;
 
     if (!store_begin(store, err) || !store_exec(store, "DELETE FROM plan", "write the store", err) ||
@@ -168,7 +163,7 @@ static bool plan_names(struct store *store, struct error *err)
                        &rows, err) ||
         !store_prepare(store, "INSERT INTO plan VALUES (?1, ?2)", &insert, err))
         goto out;
-    while ((code = sqlite3_step(rows)) == SQLITE_ROW) {
+    while (store_next(store, rows, &ok, err)) {
         const char *name = (const char *)sqlite3_column_text(rows, 1);
         const char *settled = (const char *)sqlite3_column_text(rows, 2);
         rank = claim.length > 0 && strcmp(buffer_text(&claim), name) == 0 ? rank + 1 : 1;
@@ -183,11 +178,6 @@ static bool plan_names(struct store *store, struct error *err)
         if (!store_run(store, insert, "write the store", err))
             goto out;
     }
-    if (code != SQLITE_DONE) {
-        (void)store_fail(store, err, "read the store");
-        goto out;
-    }
-    ok = true;
 out:
     (void)sqlite3_finalize(rows);
     (void)sqlite3_finalize(insert);
@@ -227,28 +217,25 @@ static bool delete_stale(struct store *store, int dir, struct error *err)
 {
     sqlite3_stmt *rows = NULL;
     struct buffer path = {0};
-    int code;
     bool ok = false;
     if (!store_prepare(store, "SELECT path FROM stale", &rows, err))
         goto out;
-    while ((code = sqlite3_step(rows)) == SQLITE_ROW) {
+    while (store_next(store, rows, &ok, err)) {
         const char *name = (const char *)sqlite3_column_text(rows, 0);
         size_t folder = output_folder(name);
         if (folder == 0)
             continue;
         if (unlinkat(dir, name, 0) != 0 && errno != ENOENT && errno != ENOTDIR) {
-            (void)error_errno(err, ERROR_FATAL, "cannot delete an old output of a changed or removed file");
+            (void)error_errno(err, ERROR_RETRY, "cannot delete an old output of a changed or removed file");
             goto out;
         }
         buffer_truncate(&path, 0);
         buffer_append(&path, name, strlen(name) + 1);
-        remove_empty_folders(dir, path.data, folder);
+        /* A run without failures has no failed-dicom; extracted-images is there in any case. */
+        bool is_copy = strncmp(name, FAILED_FOLDER, strlen(FAILED_FOLDER)) == 0;
+        remove_empty_folders(dir, path.data, is_copy ? 0 : folder);
+        CRASH_POINT("aggregator.stale_removed");
     }
-    if (code != SQLITE_DONE) {
-        (void)store_fail(store, err, "read the store");
-        goto out;
-    }
-    ok = true;
 out:
     (void)sqlite3_finalize(rows);
     buffer_clear(&path);

@@ -9,14 +9,13 @@
 bool store_counts(struct store *store, struct store_counts *counts, struct error *err)
 {
     sqlite3_stmt *rows = NULL;
-    int code;
     bool ok = false;
     *counts = (struct store_counts){0};
     if (!store_prepare(store,
                        "SELECT status, category, count(*), sum(pictures) FROM file GROUP BY status, category",
                        &rows, err))
         goto out;
-    while ((code = sqlite3_step(rows)) == SQLITE_ROW) {
+    while (store_next(store, rows, &ok, err)) {
         int status = sqlite3_column_int(rows, 0), category = sqlite3_column_int(rows, 1);
         uint64_t files = (uint64_t)sqlite3_column_int64(rows, 2);
         counts->found += files;
@@ -29,11 +28,6 @@ bool store_counts(struct store *store, struct store_counts *counts, struct error
             category == CATEGORY_TOO_MANY)
             counts->failed_by_category[category] += files;
     }
-    if (code != SQLITE_DONE) {
-        (void)store_fail(store, err, "read the store");
-        goto out;
-    }
-    ok = true;
 out:
     (void)sqlite3_finalize(rows);
     return ok;
@@ -85,7 +79,6 @@ bool store_columns(struct store *store, struct store_column **columns, size_t *c
 {
     struct gathering all = {0};
     sqlite3_stmt *shapes = NULL;
-    int code;
     bool ok = false;
 
     *columns = NULL;
@@ -98,7 +91,7 @@ bool store_columns(struct store *store, struct store_column **columns, size_t *c
             " WHERE status <> 2 GROUP BY shape) JOIN shape ON shape.id = shape ORDER BY first",
             &shapes, err))
         goto out;
-    while ((code = sqlite3_step(shapes)) == SQLITE_ROW) {
+    while (store_next(store, shapes, &ok, err)) {
         uint64_t files = (uint64_t)sqlite3_column_int64(shapes, 0);
         const void *bytes = sqlite3_column_blob(shapes, 1);
         *rows += files;
@@ -107,13 +100,10 @@ bool store_columns(struct store *store, struct store_column **columns, size_t *c
             goto out;
         }
     }
-    if (code != SQLITE_DONE) {
-        (void)store_fail(store, err, "read the store");
+    if (!ok)
         goto out;
-    }
     *columns = all.columns;
     *count = all.count;
-    ok = true;
 out:
     (void)sqlite3_finalize(shapes);
     free(all.place);
@@ -287,7 +277,6 @@ bool store_each(struct store *store, store_row_fn *each, void *context, struct e
 {
     struct reading in = {0};
     sqlite3_stmt *rows = NULL;
-    int code;
     bool ok = false;
     if (!store_prepare(
             store,
@@ -295,16 +284,11 @@ bool store_each(struct store *store, store_row_fn *each, void *context, struct e
             " frames, cells FROM file WHERE status <> 2 ORDER BY path",
             &rows, err))
         goto out;
-    while ((code = sqlite3_step(rows)) == SQLITE_ROW) {
+    while (store_next(store, rows, &ok, err)) {
         struct store_row row;
         if (!read_row(store, &in, rows, &row, err) || !each(context, &row, err))
             goto out;
     }
-    if (code != SQLITE_DONE) {
-        (void)store_fail(store, err, "read the store");
-        goto out;
-    }
-    ok = true;
 out:
     (void)sqlite3_finalize(rows);
     reading_clear(&in);

@@ -25,6 +25,13 @@ static void close_if_open(int *descriptor)
     *descriptor = -1;
 }
 
+bool files_is_folder(const char *path, int descriptor)
+{
+    struct stat named, opened;
+    return stat(path, &named) == 0 && fstat(descriptor, &opened) == 0 && named.st_dev == opened.st_dev &&
+           named.st_ino == opened.st_ino;
+}
+
 bool files_open_folder(const char *path, int *descriptor, struct error *err)
 {
     *descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -60,7 +67,7 @@ bool files_make_folders(int dir, const char *path, struct error *err)
     }
     ok = ok && make_folder(dir, path);
     if (!ok)
-        (void)error_errno(err, ERROR_FATAL, "cannot make a folder for the output");
+        (void)error_errno(err, ERROR_RETRY, "cannot make a folder for the output");
     free(partial);
     return ok;
 }
@@ -86,8 +93,13 @@ static bool open_failed(int number, struct error *err)
     case EMFILE:
     case ENFILE:
     case ENOMEM:
+    case ESTALE: /* the storage is gone, not this file */
+    case ENOTCONN:
+    case ETIMEDOUT:
+    case EHOSTDOWN:
+    case EHOSTUNREACH:
         errno = number;
-        return error_errno(err, ERROR_FATAL, "cannot open an input file");
+        return error_errno(err, ERROR_RETRY, "cannot open an input file");
     default:
         errno = number;
         (void)error_errno(err, ERROR_INPUT, "cannot open file");
@@ -262,6 +274,45 @@ static bool is_relative_without_dots(const char *path)
         at += length;
     }
     return true;
+}
+
+bool files_is_beneath(const char *path)
+{
+    return is_relative_without_dots(path);
+}
+
+/* For kernels without openat2(), or where a filter denies it: no link at all on the way. */
+static int open_folder_by_component(int root, const char *path)
+{
+    int dir = fcntl(root, F_DUPFD_CLOEXEC, 0);
+    while (dir >= 0 && path[path[0] == '/' ? strspn(path, "/") : 0] != '\0') {
+        path += strspn(path, "/");
+        size_t length = strcspn(path, "/");
+        char *name = xmemdup_text(path, length);
+        int next = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        int number = errno == ENOTDIR ? ELOOP : errno;
+        free(name);
+        close_if_open(&dir);
+        errno = number;
+        dir = next;
+        path += length;
+    }
+    return dir;
+}
+
+bool files_open_folder_beneath(int root, const char *path, int *descriptor, struct error *err)
+{
+    *descriptor = -1;
+    if (!is_relative_without_dots(path))
+        return error_set(err, ERROR_INPUT, "the folder does not lie below the root");
+    *descriptor = open_beneath(root, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (*descriptor < 0 && (errno == ENOSYS || errno == EPERM))
+        *descriptor = open_folder_by_component(root, path);
+    if (*descriptor >= 0)
+        return true;
+    if (errno == EXDEV || errno == ELOOP)
+        return error_set(err, ERROR_INPUT, "the folder does not lie below the root");
+    return error_errno(err, ERROR_RETRY, "cannot open the folder of a job");
 }
 
 bool files_open_input(const struct files_roots *roots, const char *path, int *descriptor, struct stat *status,

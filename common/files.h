@@ -13,8 +13,19 @@
  * failure. Fails with ERROR_FATAL; the text names the path, which is one of the settings'. */
 MUST_CHECK bool files_open_folder(const char *path, int *descriptor, struct error *err);
 
+/* Whether `path` still names the very folder that is open: another one may be mounted there by now, or none.
+ */
+bool files_is_folder(const char *path, int descriptor);
+
+/* Open the folder `path` below `root`, by the kernel's own rule: nothing in it, no link either, leads out.
+ * "." is the root itself. Fails with ERROR_INPUT: it would lead out; ERROR_RETRY: it cannot be opened now. */
+MUST_CHECK bool files_open_folder_beneath(int root, const char *path, int *descriptor, struct error *err);
+
+/* Whether a path is relative and without "..": whatever a message says must be. Links are another matter. */
+bool files_is_beneath(const char *path);
+
 /* Make the folders of `path` (below `dir`) and its parents where they are missing, mode 0700 and the umask.
- * Fails with ERROR_FATAL. */
+ * Fails with ERROR_RETRY. */
 MUST_CHECK bool files_make_folders(int dir, const char *path, struct error *err);
 
 /* Where links below a root may lead. */
@@ -31,8 +42,8 @@ struct files_roots {
  * whose target lies beneath the root stays in it, however it is written. Where a link has led
  * out of its own folder is told by /proc and a real path below PATH_MAX; otherwise it counts as outside.
  * Fails with ERROR_INPUT, category 1: CODE_INPUT_MISSING (also a link in a circle), CODE_INPUT_DENIED,
- * CODE_OUTSIDE_ROOT, CODE_INPUT_SPECIAL, CODE_INPUT_IO; with ERROR_FATAL when this process has no descriptors
- * or memory left. *descriptor is -1 then. The texts hold no path. */
+ * CODE_OUTSIDE_ROOT, CODE_INPUT_SPECIAL, CODE_INPUT_IO; with ERROR_RETRY when this process has no descriptors
+ * or memory left, or the storage as a whole is gone. *descriptor is -1 then. The texts hold no path. */
 MUST_CHECK bool files_open_input(const struct files_roots *roots, const char *path, int *descriptor,
                                  struct stat *status, struct error *err);
 
@@ -53,7 +64,7 @@ struct files_draft {
 /* Begin (mode 0600 and the umask where `is_private`, else 0666 and the umask), and finish: flush, fsync,
  * rename, fsync of the folder. A draft that is not finished is removed by files_draft_abandon(), which is
  * safe to call at any time; what a crash leaves is a file whose name begins with FILES_DRAFT_PREFIX. Fail
- * with ERROR_FATAL; a full disk is told by errno's words. */
+ * with ERROR_RETRY; a full disk is told by errno's words. */
 #define FILES_DRAFT_PREFIX ".niffler-draft-"
 MUST_CHECK bool files_draft_begin(struct files_draft *draft, int dir, const char *path, bool is_private,
                                   struct error *err);
@@ -61,12 +72,12 @@ MUST_CHECK bool files_draft_finish(struct files_draft *draft, struct error *err)
 void files_draft_abandon(struct files_draft *draft);
 
 /* Take the lock file `path` below `dir` (made where it is missing) until *descriptor is closed or the process
- * ends. It is close-on-exec, so that a child does not keep the lock. Fails with ERROR_FATAL; the text names
- * the process that holds it. */
+ * ends. It is close-on-exec, so that a child does not keep the lock. Fails with ERROR_RETRY: it is held, and
+ * the text names the process that does, or the storage is full, read-only or gone; ERROR_FATAL. */
 MUST_CHECK bool files_lock(int dir, const char *path, int *descriptor, struct error *err);
 
 /* Copy a whole file to `path` below `dir` (replacing it), through a temporary name, mode 0600 and the umask.
- * It is not fsynced. The input's position does not matter and is not moved. Fails with ERROR_FATAL when the
+ * It is not fsynced. The input's position does not matter and is not moved. Fails with ERROR_RETRY when the
  * output cannot be written; ERROR_INPUT, category 1, CODE_INPUT_IO when the input cannot be read. */
 MUST_CHECK bool files_copy(int input, int dir, const char *path, struct error *err);
 

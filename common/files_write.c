@@ -57,11 +57,11 @@ bool files_draft_begin(struct files_draft *draft, int dir, const char *path, boo
     *draft = (struct files_draft){.dir = dir};
     int descriptor = create_temporary(dir, path, is_private ? 0600 : 0666, &draft->temporary);
     if (descriptor < 0)
-        return error_errno(err, ERROR_FATAL, "cannot write '%s'", path);
+        return error_errno(err, ERROR_RETRY, "cannot write '%s'", path);
     draft->path = xstrdup(path);
     draft->stream = fdopen(descriptor, "w");
     if (draft->stream == NULL) {
-        (void)error_errno(err, ERROR_FATAL, "cannot write '%s'", path);
+        (void)error_errno(err, ERROR_RETRY, "cannot write '%s'", path);
         close_if_open(&descriptor);
         files_draft_abandon(draft);
         return false;
@@ -96,14 +96,14 @@ bool files_draft_finish(struct files_draft *draft, struct error *err)
     clearerr(draft->stream);
     errno = EIO;
     if (fflush(draft->stream) != 0 || failed || fsync(fileno(draft->stream)) != 0) {
-        (void)error_errno(err, ERROR_FATAL, "cannot write '%s'", draft->path);
+        (void)error_errno(err, ERROR_RETRY, "cannot write '%s'", draft->path);
         goto out;
     }
     int closed = fclose(draft->stream);
     draft->stream = NULL;
     if (closed != 0 || renameat(draft->dir, draft->temporary, draft->dir, draft->path) != 0 ||
         !sync_folder_of(draft->dir, draft->path)) {
-        (void)error_errno(err, ERROR_FATAL, "cannot write '%s'", draft->path);
+        (void)error_errno(err, ERROR_RETRY, "cannot write '%s'", draft->path);
         goto out;
     }
     free(draft->temporary);
@@ -150,8 +150,14 @@ static bool lock_is_held(int descriptor, const char *path, struct error *err)
     holder[length > 0 ? length : 0] = '\0';
     long pid = strtol(holder, NULL, 10);
     if (pid <= 0)
-        return error_set(err, ERROR_FATAL, "'%s' is locked by another process", path);
-    return error_set(err, ERROR_FATAL, "'%s' is locked by process %ld", path, pid);
+        return error_set(err, ERROR_RETRY, "'%s' is locked by another process", path);
+    return error_set(err, ERROR_RETRY, "'%s' is locked by process %ld", path, pid);
+}
+
+/* What may pass: full, read-only for now, or gone. A right that is missing is set up wrongly. */
+static bool is_storage_trouble(int number)
+{
+    return number == ENOSPC || number == EDQUOT || number == EROFS || number == EIO || number == ESTALE;
 }
 
 bool files_lock(int dir, const char *path, int *descriptor, struct error *err)
@@ -159,7 +165,8 @@ bool files_lock(int dir, const char *path, int *descriptor, struct error *err)
     bool ok = false;
     *descriptor = openat(dir, path, O_RDWR | O_CREAT | O_NOFOLLOW | O_NOCTTY | O_CLOEXEC, 0600);
     if (*descriptor < 0)
-        return error_errno(err, ERROR_FATAL, "cannot open lock '%s'", path);
+        return error_errno(err, is_storage_trouble(errno) ? ERROR_RETRY : ERROR_FATAL,
+                           "cannot open lock '%s'", path);
     /* A lock of the open file, not of the process: it is not lost when some library opens and closes the same
      * file. */
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
@@ -173,7 +180,8 @@ bool files_lock(int dir, const char *path, int *descriptor, struct error *err)
     char holder[32];
     int length = snprintf(holder, sizeof holder, "%ld\n", (long)getpid());
     if (ftruncate(*descriptor, 0) != 0 || !write_all(*descriptor, holder, (size_t)length)) {
-        (void)error_errno(err, ERROR_FATAL, "cannot write lock '%s'", path);
+        (void)error_errno(err, is_storage_trouble(errno) ? ERROR_RETRY : ERROR_FATAL,
+                          "cannot write lock '%s'", path);
         goto out;
     }
     ok = true;
@@ -203,7 +211,7 @@ static bool copy_bytes(int input, int output, struct error *err)
         if (n == 0)
             break;
         if (!write_all(output, chunk, (size_t)n)) {
-            (void)error_errno(err, ERROR_FATAL, "cannot write a copy");
+            (void)error_errno(err, ERROR_RETRY, "cannot write a copy");
             goto out;
         }
         at += n;
@@ -220,13 +228,13 @@ bool files_copy(int input, int dir, const char *path, struct error *err)
     bool ok = false;
     int output = create_temporary(dir, path, 0600, &temporary);
     if (output < 0)
-        return error_errno(err, ERROR_FATAL, "cannot write a copy");
+        return error_errno(err, ERROR_RETRY, "cannot write a copy");
     if (!copy_bytes(input, output, err))
         goto out;
     int closed = close(output);
     output = -1;
     if (closed != 0 || renameat(dir, temporary, dir, path) != 0) {
-        (void)error_errno(err, ERROR_FATAL, "cannot write a copy");
+        (void)error_errno(err, ERROR_RETRY, "cannot write a copy");
         goto out;
     }
     ok = true;

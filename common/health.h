@@ -23,6 +23,9 @@ void health_close(struct health *health);
 
 void health_beat(struct health *health);
 
+/* Long work in one piece is under way: the loop need not beat until it is done. */
+void health_excuse(struct health *health, bool is_busy);
+
 /* `reason` is static text, shown while not ready; NULL: ready. Not ready at first ("starting"). */
 void health_set_ready(struct health *health, const char *reason);
 

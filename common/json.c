@@ -265,6 +265,22 @@ uint64_t json_u64(struct json_reader *in)
     return in->failed ? 0 : value;
 }
 
+size_t json_string_nul(struct json_reader *in, struct buffer *out)
+{
+    size_t offset = out->length;
+    json_string(in, out);
+    buffer_append_char(out, '\0');
+    return offset;
+}
+
+uint64_t json_u64_max(struct json_reader *in, uint64_t maximum)
+{
+    uint64_t value = json_u64(in);
+    if (value > maximum)
+        in->failed = true;
+    return in->failed ? 0 : value;
+}
+
 int64_t json_i64(struct json_reader *in)
 {
     bool negative = peek(in) == '-';

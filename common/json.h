@@ -43,7 +43,10 @@ bool json_more(struct json_reader *in, char close);            /* false: closed,
 void json_key(struct json_reader *in, char *key, size_t size); /* an overlong key comes out empty */
 void json_string(struct json_reader *in,
                  struct buffer *out); /* appended, without NUL at the end; a NUL inside fails */
+size_t json_string_nul(struct json_reader *in,
+                       struct buffer *out); /* the same with its NUL; returns its offset in `out` */
 uint64_t json_u64(struct json_reader *in);
+uint64_t json_u64_max(struct json_reader *in, uint64_t maximum); /* a larger one fails */
 int64_t json_i64(struct json_reader *in);
 double json_double(struct json_reader *in); /* null: 0 */
 bool json_bool(struct json_reader *in);

@@ -33,7 +33,7 @@ enum metric {
     METRIC_KAFKA_ERRORS,        /* counter */
     METRIC_CONSUMER_LAG,        /* gauge */
     METRIC_RECORDS,             /* counter: records stored */
-    METRIC_DUPLICATES,          /* counter: niffler_result_duplicates_total */
+    METRIC_DUPLICATES,          /* counter: niffler_results_duplicate_total */
     METRIC_JOBS_OPEN,           /* gauge */
     METRIC_JOBS_COMPLETED,      /* counter: niffler_job_completed_total{result="complete"} */
     METRIC_JOBS_CANCELLED,      /* counter: niffler_job_completed_total{result="cancelled"} */
@@ -53,11 +53,14 @@ struct metrics *metrics_new(const char *version);
 void metrics_free(struct metrics *metrics);
 
 void metrics_add(struct metrics *metrics, enum metric metric, uint64_t n); /* counters */
-void metrics_set(struct metrics *metrics, enum metric metric,
-                 double value); /* gauges; counters kept elsewhere */
+
+/* Gauges, and counters that are kept elsewhere. A gauge is shown once it was set, and no longer once it was
+ * set to NAN: 0 would be a statement about a Redis that nobody uses, or a lag that is not known. */
+void metrics_set(struct metrics *metrics, enum metric metric, double value);
 void metrics_observe(struct metrics *metrics, enum metrics_stage stage, double seconds);
 
-/* One file done: status "converted", "no_image", "ignored" or "failed"; `code` is one of CODE_* or NULL. */
+/* One file done: status "converted", "no_image", "ignored" or "failed"; `code` is one of CODE_*, or NULL or
+ * "", and any other text is counted as "other". */
 void metrics_count_file(struct metrics *metrics, const char *status, const char *code);
 
 /* Append everything in the Prometheus text format, process_* of this process among it. */

@@ -2,7 +2,7 @@
  *
  * A subset of the settings: everything that alters an output, nothing about the machine.
  * It travels inside each task (task.h), so that a worker is stateless, and to the decoder
- * (worker/wire.h). Defaults and meanings of the values: common/settings.c. */
+ * (worker/wire.h). Defaults and meanings of the values: common/settings_table.c. */
 #ifndef NIFFLER_COMMON_OPTIONS_H
 #define NIFFLER_COMMON_OPTIONS_H
 
@@ -45,5 +45,14 @@ struct options {
     uint32_t max_nesting;        /* sequences inside sequences          */
     uint64_t max_metadata_bytes; /* all values but the pixel data       */
 };
+
+struct buffer;
+struct json_reader;
+
+/* As a JSON object: every option under its own name, enumerations as numbers. Reading, one that is missing
+ * or out of its range makes the reader fail: a worker that filled a gap with its own default would give other
+ * bytes. In the library `common`; the decoder sees the struct only. */
+void options_to_json(const struct options *options, struct buffer *out);
+void options_from_json(struct json_reader *in, struct options *options);
 
 #endif

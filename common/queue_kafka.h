@@ -10,15 +10,24 @@
  * librdkafka commits nothing by itself. Of 2.0.2's faults (design notes beside each place in the source): no
  * batch consume, eager `range` assignment, a client.id of its own, a watchdog around the close.
  *
+ * A receiver that is not asked for messages keeps up to 64, and then pauses its partitions. When they are to
+ * go to another member it gives out nothing more and waits up to 5 s for what is in flight; what is
+ * acknowledged later, or of partitions that are lost, comes again elsewhere. queue_finish() makes a receiver
+ * give out nothing more at once; queue_close() takes up to 5 s. A sender is closed before the receiver whose
+ * messages it forwards. queue_serve() of a receiver that was just given partitions may wait for up to a
+ * second, for the positions that were committed before.
+ *
  * Suspects (rule 10 of queue.h). The commit's metadata is the memory of those that came before:
  *
- *     c                               closed or revoked in peace: nobody died
- *     o DEATHS UNTIL [OFFSET ALONE]   open: offsets below UNTIL may have been given out; DEATHS receivers
- *                                     died in that stretch; OFFSET was being handled alone, and ALONE
- *                                     receivers had died of it before
+ *     c [DEATHS UNTIL [OFFSET ALONE]]      closed or revoked in peace: nobody died since what it remembers
+ *     o DEATHS UNTIL [OFFSET ALONE [w]]    open: offsets below UNTIL may have been given out; DEATHS
+ * receivers died in that stretch; OFFSET was being handled alone (w: waits to be), and ALONE receivers had
+ * died of it before
  *
  * A new owner that finds "o" counts one death more. From the second on, every message below UNTIL is given
- * out alone, after a commit that names it has been answered for. A position behind UNTIL forgets it all. */
+ * out alone, after a commit that names it has been answered for; nothing else is given out before the name is
+ * gone again. A position behind UNTIL forgets it all. A member that loses its share (frozen, cut off) counts
+ * as dead: nobody can tell the two apart. */
 #ifndef NIFFLER_COMMON_QUEUE_KAFKA_H
 #define NIFFLER_COMMON_QUEUE_KAFKA_H
 

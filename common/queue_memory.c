@@ -35,7 +35,7 @@ struct memory_queue {
     pthread_cond_t may_receive;
     struct list waiting;
     struct list received;
-    size_t waiting_count;
+    size_t waiting_count, received_count;
     size_t capacity;
     int event; /* readable while something waits, or when finished */
     bool finished;
@@ -233,6 +233,7 @@ static bool memory_receive(struct queue *q, int timeout_ms, struct queue_message
     if (node != NULL) {
         list_remove(&m->waiting, node);
         list_append(&m->received, node);
+        m->received_count++;
         if (--m->waiting_count == 0 && !m->finished)
             event_lower(m);
         (void)pthread_cond_signal(&m->may_send);
@@ -259,6 +260,7 @@ static bool memory_ack(struct queue *q, struct queue_message *message, struct er
     assert(node != NULL); /* acknowledged twice, or never received */
     lock(m);
     list_remove(&m->received, node);
+    m->received_count--;
     unlock(m);
     free(node);
     *message = (struct queue_message){0};
@@ -278,8 +280,7 @@ static void memory_state(struct queue *q, struct queue_state *state)
     lock(m);
     state->is_ready = !m->finished;
     state->lag = (int64_t)m->waiting_count;
-    for (const struct node *node = m->received.first; node != NULL; node = node->next)
-        state->in_flight++;
+    state->in_flight = m->received_count;
     unlock(m);
 }
 

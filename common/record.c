@@ -4,6 +4,8 @@
 #include <string.h>
 
 #include "common/alloc.h"
+#include "common/files.h"
+#include "common/job.h"
 #include "common/json.h"
 
 static const char *const status_names[] = {"converted", "no_image", "ignored", "failed"};
@@ -12,10 +14,12 @@ static const char *const status_names[] = {"converted", "no_image", "ignored", "
 void record_reset(struct record *rec)
 {
     rec->job[0] = '\0';
-    rec->seq = 0;
+    rec->seq = UINT64_MAX;
+    rec->round = 0;
     rec->status = RECORD_CONVERTED;
     rec->category = CATEGORY_NONE;
-    rec->path = rec->code = rec->reason = rec->transfer_syntax = rec->modality = rec->failed_copy = 0;
+    rec->path = rec->code = rec->reason = rec->transfer_syntax = rec->modality = rec->failed_copy =
+        rec->spilled = 0;
     rec->has_pix_array = rec->is_uncategorized = false;
     rec->size_bytes = 0;
     rec->mtime_ns = 0;
@@ -120,13 +124,30 @@ static void write_cells(const struct record *rec, struct buffer *out)
     buffer_append_char(out, ']');
 }
 
-void record_to_json(const struct record *rec, struct buffer *out)
+static void write_identity(const struct record *rec, struct buffer *out)
 {
     buffer_append_format(out, "{\"v\":%d,\"job\":", RECORD_VERSION);
     json_append_string(out, rec->job, strlen(rec->job));
     buffer_append_text(out, ",\"seq\":");
     buffer_append_u64(out, rec->seq);
+    if (rec->round > 0) {
+        buffer_append_text(out, ",\"round\":");
+        buffer_append_u64(out, rec->round);
+    }
     member_text(rec, out, ",\"path\":", rec->path);
+}
+
+void record_to_json_spilled(const struct record *rec, const char *file, struct buffer *out)
+{
+    write_identity(rec, out);
+    buffer_append_text(out, ",\"spilled\":");
+    json_append_string(out, file, strlen(file));
+    buffer_append_char(out, '}');
+}
+
+void record_to_json(const struct record *rec, struct buffer *out)
+{
+    write_identity(rec, out);
     buffer_append_text(out, ",\"status\":\"");
     buffer_append_text(out, status_names[rec->status]);
     buffer_append_text(out, "\",\"size\":");
@@ -265,8 +286,13 @@ static void read_member(struct json_reader *in, struct record *rec, const char *
         *version = json_u64(in);
     } else if (strcmp(key, "job") == 0) {
         read_fixed(in, rec, rec->job, sizeof rec->job);
+        in->failed |= !job_is_id(rec->job);
     } else if (strcmp(key, "seq") == 0) {
         rec->seq = json_u64(in);
+    } else if (strcmp(key, "round") == 0) {
+        rec->round = (uint32_t)json_u64_max(in, UINT32_MAX);
+    } else if (strcmp(key, "spilled") == 0) {
+        rec->spilled = read_text(in, rec, NULL);
     } else if (strcmp(key, "path") == 0) {
         rec->path = read_text(in, rec, NULL);
     } else if (strcmp(key, "status") == 0) {
@@ -292,6 +318,19 @@ static void read_member(struct json_reader *in, struct record *rec, const char *
     }
 }
 
+/* A path below the output folder, or none: what is listed, checked and deleted is nothing else's. */
+static bool are_paths_beneath(const struct record *rec)
+{
+    const size_t paths[] = {rec->failed_copy, rec->spilled};
+    for (size_t i = 0; i < 2; i++)
+        if (!files_is_beneath(record_text(rec, paths[i])))
+            return false;
+    for (size_t i = 0; i < rec->frame_count; i++)
+        if (!files_is_beneath(record_text(rec, rec->frames[i].png)))
+            return false;
+    return files_is_beneath(record_text(rec, rec->path));
+}
+
 bool record_from_json(const char *json, size_t length, struct record *rec, struct error *err)
 {
     struct json_reader in = {.at = json, .end = json + length};
@@ -303,10 +342,14 @@ bool record_from_json(const char *json, size_t length, struct record *rec, struc
         json_key(&in, key, sizeof key);
         read_member(&in, rec, key, &version);
     }
-    if (!json_end(&in) || rec->path == 0)
+    if (!json_end(&in))
         return error_set(err, ERROR_INPUT, "malformed record");
     if (version != RECORD_VERSION)
         return error_set(err, ERROR_INPUT, "record of version %llu, this program knows %d",
                          (unsigned long long)version, RECORD_VERSION);
+    if (rec->job[0] == '\0' || rec->path == 0 || rec->seq == UINT64_MAX)
+        return error_set(err, ERROR_INPUT, "incomplete record");
+    if (!are_paths_beneath(rec))
+        return error_set(err, ERROR_INPUT, "record whose paths lead out of their folders");
     return true;
 }

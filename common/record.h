@@ -40,7 +40,8 @@ struct record_frame {
 /* One file's outcome. Zeroed is empty. Arrays and text are reused by record_reset(). */
 struct record {
     char job[32];
-    uint64_t seq; /* in scan order, from 0 */
+    uint64_t seq;   /* in scan order, from 0 */
+    uint32_t round; /* the task's */
     enum record_status status;
     enum category category; /* of a failure; CATEGORY_TOO_MANY also beside RECORD_CONVERTED */
     size_t path;            /* relative to DICOMHome; any bytes but NUL                     */
@@ -48,6 +49,8 @@ struct record {
     size_t reason;
     size_t transfer_syntax;
     size_t modality;
+    size_t
+        spilled; /* empty, or a file below the output folder that holds the record: it was too long to send */
     size_t failed_copy;    /* path of the copy in failed-dicom/; empty: none */
     bool has_pix_array;    /* the columns `has_pix_array` and `category`, which stand behind the cells: */
     bool is_uncategorized; /* "uncategorized", else "no image"                                          */
@@ -79,6 +82,9 @@ struct record_frame *record_add_frame(struct record *rec);
 
 /* Append the JSON message. */
 void record_to_json(const struct record *rec, struct buffer *out);
+
+/* Append the message that is sent in place of one that is too long: who, and where the record lies. */
+void record_to_json_spilled(const struct record *rec, const char *file, struct buffer *out);
 
 /* Parse a message into `rec` (reset first). Unknown members are passed over; an unknown major version is
  * refused. Fails with ERROR_INPUT. */

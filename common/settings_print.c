@@ -8,8 +8,7 @@
 #include <unistd.h>
 
 #include "common/alloc.h"
-
-#define HELP_COLUMNS 80
+#include "common/typeset.h"
 
 static const char *origin_text(enum settings_origin origin)
 {
@@ -107,28 +106,6 @@ static void append_argument(const struct settings_row *row, struct buffer *out)
         buffer_append_format(out, "%s%s", i > 0 ? "|" : "", row->choices[i]);
 }
 
-/* Words of `text`, broken into lines that begin with `indent` blanks. */
-static void print_wrapped(const char *text, size_t indent, FILE *out)
-{
-    size_t column = 0;
-    while (*text != '\0') {
-        size_t length = strcspn(text, " ");
-        if (column > 0 && column + 1 + length > HELP_COLUMNS) {
-            (void)fputc('\n', out);
-            column = 0;
-        }
-        if (column == 0)
-            (void)fprintf(out, "%*s", (int)indent, "");
-        else
-            (void)fputc(' ', out);
-        column += length + (column == 0 ? indent : 1);
-        (void)fwrite(text, 1, length, out);
-        text += length;
-        text += strspn(text, " ");
-    }
-    (void)fputc('\n', out);
-}
-
 static void append_defaults(const struct settings_row *row, struct buffer *out)
 {
     if (row->standard[0] != '\0')
@@ -153,37 +130,13 @@ void settings_help(FILE *out)
         buffer_truncate(&line, 0);
         append_argument(row, &line);
         (void)fprintf(out, "  --%s %s\n", row->key, buffer_text(&line));
-        print_wrapped(row->help, 8, out);
+        typeset_wrapped(row->help, 8, out);
         buffer_truncate(&line, 0);
         append_defaults(row, &line);
         buffer_append_format(&line, " [%s]", name);
-        print_wrapped(buffer_text(&line), 8, out);
+        typeset_wrapped(buffer_text(&line), 8, out);
     }
     buffer_clear(&line);
-}
-
-/* Text of a roff line: backslashes and a control character in front escaped, hyphens as they are typed, and a
- * new line after each sentence, as mdoc wants it. */
-static void print_roff(const char *text, FILE *out)
-{
-    bool at_start = true;
-    for (; *text != '\0'; text++) {
-        if (at_start && (*text == '.' || *text == '\''))
-            (void)fputs("\\&", out);
-        at_start = false;
-        if (*text == '\\') {
-            (void)fputs("\\e", out);
-        } else if (*text == '-') {
-            (void)fputs("\\-", out);
-        } else if (*text == '.' && text[1] == ' ') {
-            (void)fputs(".\n", out);
-            at_start = true;
-            text++;
-        } else {
-            (void)fputc(*text, out);
-        }
-    }
-    (void)fputc('\n', out);
 }
 
 void settings_man(FILE *out)
@@ -203,11 +156,11 @@ void settings_man(FILE *out)
         buffer_truncate(&line, 0);
         append_argument(row, &line);
         (void)fprintf(out, ".It Cm %s Ar %s\n", row->key, buffer_text(&line));
-        print_roff(row->help, out);
+        typeset_roff(row->help, out);
         buffer_truncate(&line, 0);
         append_defaults(row, &line);
         buffer_append_text(&line, ".");
-        print_roff(buffer_text(&line), out);
+        typeset_roff(buffer_text(&line), out);
         (void)fprintf(out, "Environment:\n.Ev %s .\n", name);
     }
     (void)fputs(".El\n", out);

@@ -113,9 +113,9 @@ const struct settings_row settings_table[] = {
      "Accepted for Niffler's sake, and without effect: memory does not depend on the number of files."},
     {machine_section, "StateDirectory", "FOLDER", SETTINGS_TEXT, FIELD(state_directory), NO_RANGE, NO_CHOICES,
      "", SAME, SETTINGS_ALTERS_NOTHING,
-     "Where the state of the job (ImageExtractor.db) lies; not set: in OutputDirectory. For output folders "
-     "on slow or "
-     "network storage."},
+     "Where the state lies. extract: ImageExtractor.db; not set: in OutputDirectory. aggregate: all jobs; "
+     "not "
+     "set: .niffler-state in OutputRoot. For output folders on slow or network storage."},
     {machine_section, "DecoderProgram", "FILE", SETTINGS_TEXT, FIELD(decoder_program), NO_RANGE, NO_CHOICES,
      "", SAME, SETTINGS_ALTERS_NOTHING,
      "The decoder to start; not set: the installed niffler-png-decoder, or the one of the build."},
@@ -188,7 +188,7 @@ const struct settings_row settings_table[] = {
      "niffler:", SAME, SETTINGS_ALTERS_NOTHING, "What all keys in Redis begin with."},
     {fleet_section, "MetricsListen", "ADDRESS", SETTINGS_TEXT, FIELD(metrics_listen), NO_RANGE, NO_CHOICES,
      "", SAME, SETTINGS_ALTERS_NOTHING,
-     "Address for /livez, /readyz and /metrics, as 0.0.0.0:9090 or [::]:9090; port 0 takes a free one. Not "
+     "Address for /livez, /readyz and /metrics, such as 0.0.0.0:9090; port 0 takes a free one. Not "
      "set: none."},
     {fleet_section, "DrainSeconds", "SECONDS", SETTINGS_COUNT, FIELD(drain_seconds), 0, 86400, NO_CHOICES,
      "25", SAME, SETTINGS_ALTERS_NOTHING,

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/job.h"
 #include "common/json.h"
 
 void task_clear(struct task *task)
@@ -11,91 +12,6 @@ void task_clear(struct task *task)
         return;
     buffer_clear(&task->text);
     *task = (struct task){0};
-}
-
-/* One row for each option: its name, and how to reach it. Both directions walk this table. */
-enum option_type { OPTION_BOOL, OPTION_ENUM, OPTION_U32, OPTION_U64 };
-struct option_row {
-    const char *name;
-    enum option_type type;
-    size_t offset;
-    uint32_t maximum; /* of an enumeration */
-};
-#define ROW(name, type, member, maximum)                      \
-    {                                                         \
-        name, type, offsetof(struct options, member), maximum \
-    }
-static const struct option_row option_rows[] = {
-    ROW("compatibility_niffler", OPTION_BOOL, compatibility_niffler, 0),
-    ROW("print_images", OPTION_BOOL, print_images, 0),
-    ROW("is_16_bit", OPTION_BOOL, is_16_bit, 0),
-    ROW("public_headers_only", OPTION_BOOL, public_headers_only, 0),
-    ROW("invert_monochrome1", OPTION_BOOL, invert_monochrome1, 0),
-    ROW("pattern_given", OPTION_BOOL, pattern_given, 0),
-    ROW("pixel_scaling", OPTION_ENUM, pixel_scaling, PIXEL_SCALING_STORED),
-    ROW("flattened_to_level", OPTION_ENUM, flattened_to_level, FLATTEN_SERIES),
-    ROW("value_format", OPTION_ENUM, value_format, VALUE_FORMAT_NIFFLER),
-    ROW("frames", OPTION_ENUM, frames, FRAMES_NUMBER),
-    ROW("frame_number", OPTION_U32, frame_number, 0),
-    ROW("max_value_bytes", OPTION_U64, max_value_bytes, 0),
-    ROW("max_pixels", OPTION_U64, max_pixels, 0),
-    ROW("max_frames", OPTION_U32, max_frames, 0),
-    ROW("max_attributes", OPTION_U32, max_attributes, 0),
-    ROW("max_nesting", OPTION_U32, max_nesting, 0),
-    ROW("max_metadata_bytes", OPTION_U64, max_metadata_bytes, 0),
-};
-#define ROW_COUNT (sizeof option_rows / sizeof *option_rows)
-
-static uint64_t option_get(const struct options *options, const struct option_row *row)
-{
-    const char *place = (const char *)options + row->offset;
-    uint64_t large;
-    uint32_t small;
-    switch (row->type) {
-    case OPTION_BOOL:
-        return *place != 0;
-    case OPTION_ENUM:
-    case OPTION_U32:
-        memcpy(&small, place, sizeof small);
-        return small;
-    default:
-        memcpy(&large, place, sizeof large);
-        return large;
-    }
-}
-
-static void option_read(struct json_reader *in, struct options *options, const struct option_row *row)
-{
-    char *place = (char *)options + row->offset;
-    if (row->type == OPTION_BOOL) {
-        *(bool *)place = json_bool(in);
-        return;
-    }
-    uint64_t large = json_u64(in);
-    uint32_t small = (uint32_t)large;
-    if (row->type == OPTION_U64)
-        memcpy(place, &large, sizeof large);
-    else if (large > (row->type == OPTION_ENUM ? row->maximum : UINT32_MAX))
-        in->failed = true;
-    else
-        memcpy(place, &small, sizeof small);
-}
-
-static void options_to_json(const struct options *options, struct buffer *out)
-{
-    _Static_assert(sizeof(enum pixel_scaling) == sizeof(uint32_t), "enumerations are read as 32-bit numbers");
-    for (size_t i = 0; i < ROW_COUNT; i++) {
-        const struct option_row *row = &option_rows[i];
-        uint64_t value = option_get(options, row);
-        buffer_append_char(out, i == 0 ? '{' : ',');
-        json_append_string(out, row->name, strlen(row->name));
-        buffer_append_char(out, ':');
-        if (row->type == OPTION_BOOL)
-            buffer_append_text(out, value != 0 ? "true" : "false");
-        else
-            buffer_append_u64(out, value);
-    }
-    buffer_append_char(out, '}');
 }
 
 void task_to_json(const struct task *task, struct buffer *out)
@@ -108,6 +24,10 @@ void task_to_json(const struct task *task, struct buffer *out)
     json_append_string(out, task->job, strlen(task->job));
     buffer_append_text(out, ",\"seq\":");
     buffer_append_u64(out, task->seq);
+    if (task->round > 0) {
+        buffer_append_text(out, ",\"round\":");
+        buffer_append_u64(out, task->round);
+    }
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         buffer_append_text(out, texts[i].name);
         json_append_string(out, texts[i].text, strlen(texts[i].text));
@@ -119,37 +39,6 @@ void task_to_json(const struct task *task, struct buffer *out)
 
 /* ---- reading ---- */
 
-/* Append a string and its NUL to task->text; return its offset. */
-static size_t read_text(struct json_reader *in, struct task *task)
-{
-    size_t offset = task->text.length;
-    json_string(in, &task->text);
-    buffer_append_char(&task->text, '\0');
-    return offset;
-}
-
-/* All options must be there: a worker that filled a gap with its own default would give other bytes. */
-static void read_options(struct json_reader *in, struct task *task)
-{
-    char key[32];
-    uint32_t seen = 0;
-    json_enter(in, '{');
-    while (json_more(in, '}')) {
-        size_t i = 0;
-        json_key(in, key, sizeof key);
-        while (i < ROW_COUNT && strcmp(key, option_rows[i].name) != 0)
-            i++;
-        if (i == ROW_COUNT) {
-            json_skip(in);
-            continue;
-        }
-        option_read(in, &task->options, &option_rows[i]);
-        seen |= 1u << i;
-    }
-    if (seen != (1u << ROW_COUNT) - 1)
-        in->failed = true;
-}
-
 bool task_from_json(const char *json, size_t length, struct task *task, struct error *err)
 {
     struct json_reader in = {.at = json, .end = json + length};
@@ -160,6 +49,8 @@ bool task_from_json(const char *json, size_t length, struct task *task, struct e
     char key[32];
     buffer_truncate(&task->text, 0);
     task->job[0] = '\0';
+    task->seq = UINT64_MAX;
+    task->round = 0;
     json_enter(&in, '{');
     while (json_more(&in, '}')) {
         json_key(&in, key, sizeof key);
@@ -167,27 +58,33 @@ bool task_from_json(const char *json, size_t length, struct task *task, struct e
         while (which < 3 && strcmp(key, names[which]) != 0)
             which++;
         if (which < 3) {
-            texts[which] = read_text(&in, task);
+            texts[which] = json_string_nul(&in, &task->text);
         } else if (strcmp(key, "job") == 0) {
-            size_t offset = read_text(&in, task);
-            (void)snprintf(task->job, sizeof task->job, "%s", task->text.data + offset);
+            size_t offset = json_string_nul(&in, &task->text);
+            in.failed |= !job_take_id(task->job, task->text.data + offset);
         } else if (strcmp(key, "seq") == 0) {
             task->seq = json_u64(&in);
+        } else if (strcmp(key, "round") == 0) {
+            task->round = (uint32_t)json_u64_max(&in, UINT32_MAX);
         } else if (strcmp(key, "v") == 0) {
             version = json_u64(&in);
         } else if (strcmp(key, "options") == 0) {
-            read_options(&in, task);
+            options_from_json(&in, &task->options);
             has_options = true;
         } else {
             json_skip(&in);
         }
     }
-    if (!json_end(&in) || !has_options || texts[0] == SIZE_MAX || texts[1] == SIZE_MAX ||
-        texts[2] == SIZE_MAX)
+    if (!json_end(&in))
         return error_set(err, ERROR_INPUT, "malformed task");
     if (version != TASK_VERSION)
         return error_set(err, ERROR_INPUT, "task of version %llu, this program knows %d",
                          (unsigned long long)version, TASK_VERSION);
+    if (task->job[0] == '\0' || !has_options || texts[0] == SIZE_MAX || texts[1] == SIZE_MAX ||
+        texts[2] == SIZE_MAX)
+        return error_set(err, ERROR_INPUT, "incomplete task");
+    if (task->seq >= JOB_FILES_MAX)
+        return error_set(err, ERROR_INPUT, "task with an impossible sequence number");
     task->input = task->text.data + texts[0];
     task->output = task->text.data + texts[1];
     task->path = task->text.data + texts[2];

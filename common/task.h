@@ -14,9 +14,10 @@
 
 struct task {
     char job[32];
-    uint64_t seq;       /* in scan order, from 0                              */
-    const char *input;  /* the job's folder of DICOM files                    */
-    const char *output; /* the job's output folder                            */
+    uint64_t seq;       /* in scan order, from 0; below JOB_FILES_MAX         */
+    uint32_t round;     /* 0; one more each time the file is queued again     */
+    const char *input;  /* the job's folder of DICOM files, below InputRoot   */
+    const char *output; /* the job's output folder, below OutputRoot          */
     const char *path;   /* relative to `input`; any bytes but NUL             */
     struct options options;
     struct buffer text; /* owns the three texts after task_from_json()        */

@@ -23,13 +23,42 @@ bool journal_create(struct journal **out, int dir, const char *path, struct erro
     int descriptor = openat(dir, path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
     FILE *stream = descriptor >= 0 ? fdopen(descriptor, "w+") : NULL;
     if (stream == NULL) {
-        (void)error_errno(err, ERROR_FATAL, "cannot write the journal '%s'", path);
+        (void)error_errno(err, ERROR_RETRY, "cannot write the journal '%s'", path);
         if (descriptor >= 0)
             (void)close(descriptor);
         return false;
     }
     struct journal *journal = xcalloc(1, sizeof *journal);
     journal->stream = stream;
+    *out = journal;
+    return true;
+}
+
+bool journal_keep(struct journal *journal, int dir, const char *path, const char *final, struct error *err)
+{
+    if (fflush(journal->stream) != 0 || fsync(fileno(journal->stream)) != 0 ||
+        renameat(dir, path, dir, final) != 0)
+        return error_errno(err, ERROR_RETRY, "cannot write the journal");
+    return true;
+}
+
+/* Each line is a file: the count is that of the lines. */
+bool journal_open(struct journal **out, int dir, const char *path, struct error *err)
+{
+    int descriptor = openat(dir, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    FILE *stream = descriptor >= 0 ? fdopen(descriptor, "r") : NULL;
+    *out = NULL;
+    if (stream == NULL) {
+        (void)error_errno(err, ERROR_RETRY, "cannot read the journal '%s'", path);
+        if (descriptor >= 0)
+            (void)close(descriptor);
+        return false;
+    }
+    struct journal *journal = xcalloc(1, sizeof *journal);
+    journal->stream = stream;
+    for (int c; (c = getc_unlocked(stream)) != EOF;)
+        journal->count += c == '\n';
+    rewind(stream);
     *out = journal;
     return true;
 }
@@ -53,7 +82,7 @@ bool journal_add(struct journal *journal, uint64_t seq, const char *path, struct
     json_append_string(line, path, strlen(path));
     buffer_append_char(line, '\n');
     if (fwrite(line->data, 1, line->length, journal->stream) != line->length)
-        return error_errno(err, ERROR_FATAL, "cannot write the journal");
+        return error_errno(err, ERROR_RETRY, "cannot write the journal");
     journal->count++;
     return true;
 }
@@ -66,7 +95,7 @@ uint64_t journal_count(const struct journal *journal)
 bool journal_rewind(struct journal *journal, struct error *err)
 {
     if (fflush(journal->stream) != 0 || fseeko(journal->stream, 0, SEEK_SET) != 0)
-        return error_errno(err, ERROR_FATAL, "cannot write the journal");
+        return error_errno(err, ERROR_RETRY, "cannot write the journal");
     return true;
 }
 
@@ -77,7 +106,7 @@ bool journal_next(struct journal *journal, uint64_t *seq, const char **path, str
     if (length < 0 && feof(journal->stream))
         return true;
     if (length < 0)
-        return error_errno(err, ERROR_FATAL, "cannot read the journal");
+        return error_errno(err, ERROR_RETRY, "cannot read the journal");
     struct json_reader in = {.at = journal->text, .end = journal->text + length};
     *seq = json_u64(&in);
     buffer_truncate(&journal->line, 0);

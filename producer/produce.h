@@ -4,17 +4,12 @@
 
 #include "common/error.h"
 #include "common/queue.h"
-#include "common/task.h"
+#include "common/job.h"
 #include "producer/journal.h"
 
-/* Send a task for each file of the journal, in its order, then flush. `pattern` holds what all tasks share:
- * job, input, output, options. Fails as queue_send() and journal_next() do. */
-MUST_CHECK bool produce_tasks(struct journal *journal, struct queue *tasks, const struct task *pattern,
-                              struct error *err);
-
-/* A new job id: 26 characters of Crockford's base 32, 48 bits of time, then 80 random ones, so that ids sort
- * by age. */
-#define PRODUCE_JOB_ID_SIZE 27
-void produce_job_id(char id[PRODUCE_JOB_ID_SIZE]);
+/* Send tasks of `job` for the next files of the journal, at most `most` of them, then flush. *sent: how many;
+ * 0 at the end of the journal. Fails as queue_send() and journal_next() do. */
+MUST_CHECK bool produce_tasks(struct journal *journal, struct queue *tasks, const struct job *job,
+                              uint64_t most, uint64_t *sent, struct error *err);
 
 #endif

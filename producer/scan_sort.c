@@ -8,7 +8,7 @@
 
 #include "common/alloc.h"
 
-#define NAME_BYTES_MAX 1024u /* Linux allows 255, but what FUSE shows of NTFS may have more */
+#define NAME_BYTES_MAX SCAN_NAME_BYTES
 #define ENTRY_BYTES_MAX (NAME_BYTES_MAX + 2u)
 #define RUN_BUFFER_BYTES (64u << 10)
 #define MEMORY_BYTES_MAX (2u << 30) /* offsets have 32 bits */

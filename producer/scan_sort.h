@@ -11,6 +11,10 @@
 
 #include "common/buffer.h"
 
+/* A name in a folder has at most 255 bytes on Linux, and more where FUSE shows NTFS; a line of --FilesFrom is
+ * a whole path. */
+#define SCAN_NAME_BYTES 8192u
+
 struct scan_run; /* one sorted run on disk, being read */
 
 /* Zeroed: empty, without limit and scratch. */
@@ -33,8 +37,8 @@ struct scan_names {
 void scan_names_init(struct scan_names *names, size_t limit_bytes, const char *scratch);
 void scan_names_clear(struct scan_names *names);
 
-/* Add a name of at most 255 bytes. Fails with ERROR_FATAL: the runs cannot be written, or (without scratch)
- * the names exceed 2 GB. */
+/* Add a name of at most SCAN_NAME_BYTES. Fails with ERROR_FATAL: the runs cannot be written, or (without
+ * scratch) the names exceed 2 GB. */
 MUST_CHECK bool scan_names_add(struct scan_names *names, const char *name, bool is_folder, struct error *err);
 
 /* Sort what has been added; no more may follow. Fails with ERROR_FATAL. */

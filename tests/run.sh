@@ -1,7 +1,7 @@
 #!/bin/sh
-# run.sh: installs what the tests need, builds twice (warnings are errors; address and undefined-behaviour sanitizers)
-# and runs all tests with both builds. Stops at the first stage that fails, with its exit status; ends with ctest's
-# closing lines.
+# run.sh: installs and fetches what the tests need, builds twice (warnings are errors; address and undefined-behaviour
+# sanitizers) and runs all tests with both builds. Stops at the first stage that fails, with its exit status; ends with
+# ctest's closing lines.
 #
 #     tests/run.sh [CTEST_OPTION...]     such as -L unit, or -R samples
 set -eu
@@ -14,6 +14,9 @@ stage() {
 
 stage packages
 deploy/install-packages.sh build test
+
+stage services
+tests/services/kafka.py fetch
 
 if command -v ccache >/dev/null 2>&1; then
     export CMAKE_C_COMPILER_LAUNCHER=ccache CMAKE_CXX_COMPILER_LAUNCHER=ccache

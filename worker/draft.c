@@ -10,7 +10,7 @@
 
 #include "common/alloc.h"
 #include "common/files.h"
-#include "worker/naming.h"
+#include "common/outputs.h"
 
 void draft_drop(struct draft *draft, int output_dir)
 {
@@ -28,22 +28,23 @@ bool draft_prepare(struct draft *draft, int output_dir, const char *name, struct
             return true;
         draft_drop(draft, output_dir);
     }
-    (void)snprintf(draft->name, sizeof draft->name, NAMING_INCOMING_FOLDER "/%s", name);
+    (void)snprintf(draft->name, sizeof draft->name, OUTPUTS_INCOMING "/%s", name);
     for (int attempt = 0; attempt < 2; attempt++) {
         draft->descriptor =
             openat(output_dir, draft->name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0666);
         if (draft->descriptor >= 0)
             return true;
-        if (errno != ENOENT || !files_make_folders(output_dir, NAMING_INCOMING_FOLDER, err))
+        if (errno != ENOENT || !files_make_folders(output_dir, OUTPUTS_INCOMING, err))
             break;
     }
-    return error_errno(err, ERROR_FATAL, "cannot write to the output folder");
+    return error_errno(err, ERROR_RETRY, "cannot write to the output folder");
 }
 
 bool draft_publish(struct draft *draft, int output_dir, const char *path, uint64_t png_bytes,
                    struct error *err)
 {
     struct stat status;
+    int number = 0;
     if (fstat(draft->descriptor, &status) != 0 || (uint64_t)status.st_size != png_bytes)
         return error_input(err, CATEGORY_DECODER, CODE_DECODER_PROTOCOL,
                            "the picture has not the size reported");
@@ -53,12 +54,14 @@ bool draft_publish(struct draft *draft, int output_dir, const char *path, uint64
             draft->descriptor = -1;
             return true;
         }
+        number = errno;
         const char *slash = strrchr(path, '/');
         char *folder = slash != NULL ? xmemdup_text(path, (size_t)(slash - path)) : NULL;
-        bool made = errno == ENOENT && folder != NULL && files_make_folders(output_dir, folder, err);
+        bool made = number == ENOENT && folder != NULL && files_make_folders(output_dir, folder, err);
         free(folder);
         if (!made)
             break;
     }
-    return error_errno(err, ERROR_FATAL, "cannot move a picture to its place in the output folder");
+    errno = number;
+    return error_errno(err, ERROR_RETRY, "cannot move a picture to its place in the output folder");
 }

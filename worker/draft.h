@@ -1,4 +1,4 @@
-/* draft.h: a picture while a decoder writes it: a file of its own in NAMING_INCOMING_FOLDER, renamed when
+/* draft.h: a picture while a decoder writes it: a file of its own in OUTPUTS_INCOMING, renamed when
  * whole.
  *
  * A draft that nobody used is used for the next picture. All paths are below `output_dir`. */
@@ -17,11 +17,11 @@ struct draft {
 };
 
 /* See that there is an empty file to write to; `name` is for a new one, and unique among all workers of the
- * folder. Fails with ERROR_FATAL. */
+ * folder. Fails with ERROR_RETRY. */
 MUST_CHECK bool draft_prepare(struct draft *draft, int output_dir, const char *name, struct error *err);
 
 /* Move a whole picture to its place, making the folders it needs. Fails with ERROR_INPUT, category 4,
- * CODE_DECODER_PROTOCOL where it has not the size that was reported; ERROR_FATAL. */
+ * CODE_DECODER_PROTOCOL where it has not the size that was reported; ERROR_RETRY. */
 MUST_CHECK bool draft_publish(struct draft *draft, int output_dir, const char *path, uint64_t png_bytes,
                               struct error *err);
 

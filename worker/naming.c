@@ -77,7 +77,7 @@ void naming_png_path(struct buffer *out, const char *path, const struct metadata
     if (options->compatibility_niffler && options->flattened_to_level == FLATTEN_SERIES &&
         (study == NULL || series == NULL))
         study = series = NULL;
-    buffer_append_text(out, NAMING_IMAGES_FOLDER "/");
+    buffer_append_text(out, OUTPUTS_IMAGES "/");
     append_level(out, identity->patient_id, "ALL-PATIENTS");
     if (options->flattened_to_level != FLATTEN_PATIENT)
         append_level(out, study, "ALL-STUDIES");
@@ -100,7 +100,7 @@ void naming_failed_path(struct buffer *out, const char *path, enum category cate
         length -= 4;
     if (length > FAILED_NAME_BYTES)
         length = FAILED_NAME_BYTES;
-    buffer_append_format(out, NAMING_FAILED_FOLDER "/%d/", (int)category);
+    buffer_append_format(out, OUTPUTS_FAILED "/%d/", (int)category);
     buffer_append(out, name, length);
     append_mark(out, '-', path);
     buffer_append_text(out, ".dcm");

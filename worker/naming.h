@@ -11,13 +11,8 @@
 
 #include "common/buffer.h"
 #include "common/options.h"
+#include "common/outputs.h"
 #include "worker/metadata.h"
-
-#define NAMING_IMAGES_FOLDER "extracted-images"
-#define NAMING_FAILED_FOLDER "failed-dicom"
-
-/* Where decoders write: on the same file system as the images, and known before a header was read. */
-#define NAMING_INCOMING_FOLDER NAMING_IMAGES_FOLDER "/.incoming"
 
 /* Append the PNG's path below OutputDirectory.
  *   path         of the DICOM file, relative to DICOMHome (bytes)

@@ -8,6 +8,7 @@ import json
 import os
 import pathlib
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -101,6 +102,69 @@ class CommandLine(unittest.TestCase):
                 self.assertIn(text, result.stdout)
             self.assertLessEqual(max(map(len, result.stdout.splitlines())), 100)
 
+    def commands(self):
+        """{command: [its arguments]}, as the sources have them."""
+        tables = {}
+        for path in pathlib.Path(SOURCES).rglob("*.c"):
+            if not {"tests", "build", "bench"} & set(path.relative_to(SOURCES).parts):
+                for name, body in re.findall(r"\nconst struct command_argument (\w+)\[\] = \{\n(.*?)\n\};",
+                                             path.read_text(encoding="utf-8"), re.S):
+                    tables[name] = re.findall(r'^    \{"([\w-]+)", (?:NULL|"(\w+)"), (true|false),', body, re.M)
+        table = pathlib.Path(SOURCES, "main.c").read_text(encoding="utf-8")
+        table = table.split("struct command commands[] = {\n")[1].split("{NULL")[0]
+        found = {name: tables.get(arguments, [])
+                 for name, arguments in re.findall(r'\{"(\w+)",.*?(\w+)\},\n', table, re.S)}
+        self.assertEqual(len(tables), sum(1 for arguments in found.values() if arguments))
+        self.assertTrue(all(tables.values()))
+        self.assertGreaterEqual(len(found), 8)
+        return found
+
+    @staticmethod
+    def labels(arguments):
+        return [f"{name} {value}" if value else name for name, value, _ in arguments]
+
+    def test_help_lists_the_arguments_of_each_command(self):
+        listed = self.run_program("--help").stdout.split("\nCommands")[1].split("  Without a command")[0]
+        parts = re.split(r"\n  (?=\w)", listed)[1:]
+        self.assertEqual([part.split()[0] for part in parts], list(self.commands()))
+        for part, arguments in zip(parts, self.commands().values()):
+            shown = re.findall(r"^ {13}(--[\w-]+(?: [A-Z]+)?|[A-Z]+)(?:  +\S.*)?$", part, re.M)
+            self.assertEqual(shown, self.labels(arguments))
+
+    def test_help_of_a_command_begins_with_its_part(self):
+        for command, arguments in self.commands().items():
+            result = self.run_program(command, "--help")
+            self.assertEqual((result.returncode, result.stderr), (DONE, ""))
+            usage = "".join(f" {label}" if required == "true" else f" [{label}]"
+                            for label, (_, _, required) in zip(self.labels(arguments), arguments))
+            self.assertTrue(result.stdout.startswith(
+                f"Usage: niffler-png {command}{usage} [--config FILE] [--Key VALUE]...\n"), result.stdout[:200])
+            own = result.stdout.split("\nFlags that are not settings\n")[0]
+            shown = re.findall(r"^  (--[\w-]+(?: [A-Z]+)?|[A-Z]+)  ", own, re.M)
+            self.assertEqual(shown, self.labels(arguments))
+            self.assertRegex(own, r"\nSettings it needs\n  \S")
+            statuses = own.split("\nExit status\n")[1].split("\nExamples\n")[0]
+            self.assertTrue({"0", "2", "3", "70"} <= set(re.findall(r"^  (\d+) +\S", statuses, re.M)), statuses)
+            self.assertRegex(own.split("\nExamples\n")[1], rf"\bniffler-png {command} ")
+            self.assertLessEqual(max(map(len, own.splitlines()[1:])), 100)
+
+    def test_readme_has_every_command_and_its_arguments(self):
+        table = pathlib.Path(SOURCES, "README.md").read_text(encoding="utf-8").split("\n## Commands\n")[1].split("\n## ")[0]
+        for command, arguments in self.commands().items():
+            usage = "".join(f" {label}" if required == "true" else f" [{label}]"
+                            for label, (_, _, required) in zip(self.labels(arguments), arguments))
+            self.assertIn(f"\n| `niffler-png {command}{usage}` | ", table)
+
+    def test_examples_of_help_can_be_typed(self):
+        """With --help behind them, so that all arguments are looked at and nothing is done."""
+        examples = re.findall(r"^    (.*\bniffler-png\b.*)$", self.run_program("--help").stdout.split("\nExamples\n")[1], re.M)
+        self.assertGreater(len(examples), 12)
+        for example in examples:
+            words = shlex.split(example.split("| ")[-1])
+            self.assertEqual(words[0], "niffler-png")
+            result = self.run_program(*words[1:], "--help")
+            self.assertEqual((result.returncode, result.stderr), (DONE, ""), example)
+
     def test_output_that_cannot_be_written(self):
         with open("/dev/full", "w", encoding="ascii") as full:
             result = self.run_program("--help", stdout=full)
@@ -125,9 +189,36 @@ class CommandLine(unittest.TestCase):
         page = self.man_page()
         for key in self.keys():
             self.assertRegex(page, rf"\n\.It Cm {key} Ar \S")
-        for section in ("NAME", "SYNOPSIS", "DESCRIPTION", "COMMANDS", "SETTINGS", "OUTPUTS", "FILES", "EXIT STATUS",
-                        "LOG EVENTS", "EXAMPLES"):
+        for section in ("NAME", "SYNOPSIS", "DESCRIPTION", "COMMANDS", "SETTINGS", "OUTPUTS", "FILES", "THE FLEET", "SIGNALS",
+                        "KAFKA", "REDIS", "HEALTH AND METRICS", "EXIT STATUS", "LOG EVENTS", "EXAMPLES"):
             self.assertIn(f"\n.Sh {section}\n", page)
+
+    def test_man_page_has_a_part_for_each_command(self):
+        page = self.man_page().split("\n.Sh COMMANDS\n")[1].split("\n.Sh ")[0]
+        parts = page.split("\n.Ss ")[1:]
+        self.assertEqual([part.split("\n")[0] for part in parts], list(self.commands()))
+        for part, arguments in zip(parts, self.commands().values()):
+            wanted = [(f"Fl Fl {name[2:]}" if name.startswith("--") else f"Ar {name}") + (f" Ar {value}" if value else "")
+                      for name, value, _ in arguments]
+            body, statuses = part.replace("\\-", "-").split("Exit status:\n")
+            self.assertEqual(re.findall(r"^\.It (.*)$", body, re.M), wanted)
+            for argument in wanted:
+                self.assertRegex(body.split(".Pp")[0], rf"\n\.(Op )?{argument}\n")
+            self.assertIn("\nSettings it needs: ", body)
+            self.assertTrue({"0", "2", "3", "70"} <= set(re.findall(r"^\.It (\d+)$", statuses, re.M)))
+
+    def test_man_page_names_the_marks_and_metrics_of_the_sources(self):
+        page = self.man_page().replace("\\-", "-")
+        header = pathlib.Path(SOURCES, "common", "job.h").read_text(encoding="utf-8")
+        marks = re.findall(r'#define JOB_\w+ JOB_FOLDER "/(\w+)"', header)
+        self.assertEqual(len(marks), 6)
+        for mark in [*marks, "published"]:
+            self.assertRegex(page, rf"\n\.It Pa {mark}/?\n")
+        table = pathlib.Path(SOURCES, "common", "metrics_table.c").read_text(encoding="utf-8")
+        metrics = set(re.findall(r'\{"((?:niffler|process)_\w+)",', table))
+        self.assertGreater(len(metrics), 25)
+        listed = page.split("The metrics are:\n")[1].split(".El\n")[0]
+        self.assertEqual(sorted(re.findall(r"\n\.It Li (\w+)\n", listed)), sorted(metrics))
 
     def test_man_page_lists_the_log_events_of_the_sources_and_no_others(self):
         events = set()
@@ -154,6 +245,13 @@ class CommandLine(unittest.TestCase):
         shown = self.shown("--config", str(path))
         self.assertTrue(all(shown[key][1] == "config.json" for key in NIFFLER_KEYS))
 
+    def test_example_config_of_the_fleet_loads(self):
+        path = pathlib.Path(SOURCES, "deploy", "fleet.json")
+        given = json.loads(path.read_text(encoding="utf-8"))
+        self.assertTrue({"InputRoot", "OutputRoot", "KafkaBrokers", "RedisUrl"} <= set(given))
+        shown = self.shown("--config", str(path))
+        self.assertEqual({key: shown[key] for key in given}, {key: (given[key], "config.json") for key in given})
+
     def test_precedence_of_default_config_environment_and_flag(self):
         config = {"Depth": 1, "is16Bit": "false", "Frames": "first"}
         environment = {"NIFFLER_DEPTH": "2", "NIFFLER_IS_16_BIT": "yes", "NIFFLER_UNHEARD_OF": "1"}
@@ -165,7 +263,7 @@ class CommandLine(unittest.TestCase):
 
     def test_environment_names_as_help_gives_them_work(self):
         text = self.run_program("--help").stdout.split("\nInput\n")[1]
-        names = dict(re.findall(r"(?:^|\n)  --(\w+) [^\[]*\[(NIFFLER_\w+)\]", text))
+        names = dict(re.findall(r"(?:^|\n)  --(\w+) (?:(?!\n  --)[^\0])*?\[(NIFFLER_\w+)\]", text))
         self.assertEqual(sorted(names), sorted(self.keys()))
         for key, (value, _) in self.shown().items():
             if value != "":
@@ -230,6 +328,34 @@ class CommandLine(unittest.TestCase):
                              ("PrintImage", "PrintImages"), ("flattenedToLevel", "FlattenedToLevel")):
             self.expect_refused("extract", config={wrong: "1"}, says=[f"unknown setting '{wrong}'", f"'{right}'"])
         self.expect_refused("--flattened", "study", config={}, says=["unknown flag '--flattened'", "'--"])
+
+    def test_unknown_flags_of_a_command(self):
+        for arguments, says in (
+                (["status", "--jsn"], ["unknown flag '--jsn'", "status has --watch, --json"]),
+                (["aggregate", "--jobs", "x"], ["unknown flag '--jobs'", "aggregate has --job, --rebuild"]),
+                (["produce", "--DicomHome=x"], ["unknown flag '--DicomHome'", "setting is '--DICOMHome'", "--FilesFrom"]),
+                (["work", "--foo"], ["unknown flag '--foo'", "the nearest known one is '--"]),
+                (["status", "--" + 500 * "x"], ["unknown flag '--xxx", "status has --watch, --json"]),
+                (["extract", "--watch"], ["flag '--watch' is one of status, not of extract", "niffler-png extract --help"]),
+                (["--resume", "x"], ["flag '--resume' is one of produce, not of extract"])):
+            self.expect_refused(*arguments, says=says)
+
+    def test_wrong_arguments_of_a_command(self):
+        for arguments, says in (
+                (["status", "--watch=1"], ["flag '--watch' takes no value"]),
+                (["produce", "--partitions"], ["flag '--partitions' needs a value"]),
+                (["produce", "--resume", "--create-topics"], ["flag '--resume' needs a value"]),
+                (["cancel"], ["cancel needs JOB", "--help"]),
+                (["cancel", "short", "--KafkaBrokers", "127.0.0.1:1"], ["'short' is not the id of a job"]),
+                (["requeue", 26 * "0", "--category", "5"], ["'5'", "--category", "1 to 4"]),
+                (["status", 26 * "0", "again"], ["unexpected argument 'again'"]),
+                (["work", "x"], ["unexpected argument 'x'"]),
+                (["aggregate", "--job", "x"], ["'x' is not the id of a job"]),
+                (["status"], ["'RedisUrl' is not set"]),
+                (["work"], ["'InputRoot' is not set"]),
+                (["produce"], ["'OutputDirectory' is not set"]),
+                (["aggregate"], ["'OutputRoot' is not set"])):
+            self.expect_refused(*arguments, says=says)
 
     def test_wrong_values_in_environment_and_flags(self):
         self.expect_refused("extract", environment={"NIFFLER_USE_PROCESSES": "many"},

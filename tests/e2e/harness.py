@@ -14,7 +14,7 @@ SAMPLES = os.path.join(BUILD, "niffler-png-samples")
 SOURCE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 # What differs between runs by nature: the log has times, the database its own layout.
-NOT_OUTPUT = {"ImageExtractor.out", "ImageExtractor.db", "ImageExtractor.db-wal", ".niffler-png"}
+NOT_OUTPUT = {"ImageExtractor.out", "ImageExtractor.db", "ImageExtractor.db-wal", ".niffler-png", ".niffler-state"}
 
 csv.field_size_limit(10**9)
 

@@ -260,6 +260,104 @@ class Mail(unittest.TestCase):
         self.assertTrue(answer.startswith("retry: "), answer)
         self.assertEqual(self.log.count("event=mail_retry"), 1)
 
+    # ---- the outbox ----
+
+    def outbox(self, to="to@example.org", scheme="smtp", start_tls="off", give_up_ms=20000, first_ms=100, timeout_s=10,
+               close_after_ms=15000):
+        """The lines of the settled, the number of those left, and what closing took in seconds."""
+        done = subprocess.run([PROBE, "%s://127.0.0.1:%d" % (scheme, self.port), to, "from@example.com", start_tls,
+                               self.file("ca.pem"), "-", "-", str(give_up_ms), str(first_ms), str(timeout_s),
+                               str(close_after_ms)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.log = done.stderr.decode()
+        self.assertNotIn("@", self.log)  # the job's name is enough to find out whose it was
+        lines = done.stdout.decode().splitlines()
+        closed, waiting = lines.pop().split(), lines.pop().split()
+        self.assertEqual((closed[0], waiting[0]), ("closed", "waiting"))
+        return lines, int(waiting[1]), int(closed[1]) / 1000
+
+    def ids(self):
+        return [email.message_from_bytes(raw)["Message-ID"] for raw in self.mails()]
+
+    def test_outbox_sends_each_job_its_mail(self):
+        self.start("starttls")
+        lines, waiting, _ = self.outbox("a@example.org,b@example.net,c@example.com", start_tls="required")
+        self.assertEqual((sorted(lines), waiting), (["job0 sent", "job1 sent", "job2 sent"], 0))
+        told = [email.message_from_bytes(raw, policy=email.policy.default) for raw in self.mails()]
+        self.assertEqual(sorted((mail["X-Rcpt-To"], mail["To"], mail["Message-ID"]) for mail in told),
+                         [("a@example.org", "a@example.org", "<job0.completed.v1@example.com>"),
+                          ("b@example.net", "b@example.net", "<job1.completed.v1@example.com>"),
+                          ("c@example.com", "c@example.com", "<job2.completed.v1@example.com>")])
+
+    def test_outbox_tries_450_and_451_again(self):
+        self.start(script="450,data-451,ok")
+        lines, waiting, _ = self.outbox()
+        self.assertEqual((lines, waiting), (["job0 sent"], 0))
+        self.assertEqual(len(self.mails()), 1)
+        self.assertEqual(self.log.count("event=mail_retry job=job0 "), 2)
+        self.assertEqual(self.log.count("event=mail_sent job=job0"), 1)
+
+    def test_outbox_gives_up_450_when_the_time_is_up(self):
+        self.start(script=",".join(["450"] * 50))
+        lines, waiting, _ = self.outbox(give_up_ms=1000)
+        self.assertEqual((len(lines), waiting), (1, 0))
+        self.assertTrue(lines[0].startswith("job0 failed the mail server refused (450)"), lines)
+        self.assertGreaterEqual(self.transcript().count(b"RCPT"), 3)
+        self.assertEqual(self.log.count("event=mail_failed job=job0 "), 1)
+
+    def test_outbox_does_not_try_550_again_and_sends_the_others(self):
+        self.start(script="550")
+        lines, waiting, _ = self.outbox("a@example.org,b@example.org")
+        self.assertEqual(waiting, 0)
+        self.assertEqual([line.split()[1] for line in sorted(lines)], ["failed", "sent"])
+        self.assertEqual(self.transcript().count(b"RCPT"), 2)
+
+    def test_outbox_settles_at_once_what_no_other_try_would_mend(self):
+        self.start()
+        lines, waiting, _ = self.outbox(start_tls="required")  # which the server does not offer
+        self.assertEqual((lines[0].split()[:2], waiting), (["job0", "failed"], 0))
+        self.assertEqual(self.transcript().count(b"EHLO"), 1)
+        self.assertNotIn(b"MAIL", self.transcript())
+
+    def test_outbox_settles_a_certificate_that_does_not_fit_at_once(self):
+        self.start("starttls", "stranger")
+        lines, waiting, _ = self.outbox(start_tls="required")
+        self.assertEqual((lines[0].split()[:2], waiting), (["job0", "failed"], 0))
+        self.assertEqual(self.transcript().count(b"STARTTLS"), 1)
+        self.assertEqual(self.mails(), [])
+
+    def test_outbox_after_a_lost_answer_gives_one_twin_with_the_same_id(self):
+        self.start(script="drop,450,ok")
+        lines, waiting, _ = self.outbox()
+        self.assertEqual((lines, waiting), (["job0 sent"], 0))
+        self.assertEqual(self.ids(), ["<job0.completed.v1@example.com>"] * 2)
+        self.assertEqual(len(set(self.mails())), 1)
+
+    def test_outbox_of_another_life_sends_the_same_mail(self):
+        self.start(script="drop,ok")
+        lines, waiting, _ = self.outbox(first_ms=60000, close_after_ms=1500)
+        self.assertEqual((lines, waiting), ([], 1))
+        lines, waiting, _ = self.outbox()
+        self.assertEqual((lines, waiting), (["job0 sent"], 0))
+        self.assertEqual(self.ids(), ["<job0.completed.v1@example.com>"] * 2)
+
+    def test_outbox_closes_while_the_server_hangs(self):
+        for tls in ("none", "starttls"):
+            with self.subTest(tls=tls):
+                self.start(tls, script="hang")
+                lines, waiting, closing_s = self.outbox(start_tls="off" if tls == "none" else "required", timeout_s=60,
+                                                        close_after_ms=1000)
+                self.assertEqual((lines, waiting), ([], 1))
+                self.assertLess(closing_s, 2)
+                self.sink.communicate(timeout=20)
+
+    def test_outbox_sends_the_others_after_one_that_hangs(self):
+        self.start(script="hang")
+        lines, waiting, _ = self.outbox("a@example.org,b@example.org,c@example.org", timeout_s=1, first_ms=60000,
+                                        close_after_ms=6000)
+        self.assertEqual((len(lines), waiting), (2, 1))
+        self.assertTrue(all(line.endswith(" sent") for line in lines), lines)
+
 
 if __name__ == "__main__":
     PROBE = sys.argv.pop(1)

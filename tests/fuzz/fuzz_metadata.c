@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/job.h"
 #include "common/record.h"
 #include "tests/fuzz/fuzz.h"
 #include "worker/metadata.h"
@@ -20,6 +21,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     options.public_headers_only = (data[0] & 4) == 0;
     struct metadata *md = metadata_new();
     record_reset(&rec);
+    job_new_id(rec.job);
+    rec.seq = 0;
     rec.path = record_add_text(&rec, "a", 1);
     metadata_flatten(md, data + 1, size - 1, &options, &rec, &identity);
     record_to_json(&rec, &json);

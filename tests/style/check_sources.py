@@ -25,7 +25,7 @@ MAY_INCLUDE = {
                        'common/dictionary.h', 'common/utf8.h', 'worker/wire.h', 'worker/decoder/'),
 }
 GENERATED_HEADERS = {'schema_sql.h': 'aggregator'}
-# Of the root only main.c, extract.c and manual.c exist: they see all.
+# The files of the root join the roles: they see all.
 
 BANNED = ('malloc calloc realloc reallocarray strdup strndup asprintf vasprintf alloca strcpy stpcpy strcat strncpy strncat '
           'sprintf vsprintf gets atoi atol atoll atof strtok localtime gmtime ctime asctime rand srand random system popen '

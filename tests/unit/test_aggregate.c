@@ -5,8 +5,12 @@
 #include <signal.h>
 
 #include "aggregator/aggregate.h"
+#include "aggregator/complete.h"
+#include "common/features.h"
 #include "common/meter.h"
 #include "common/queue.h"
+
+#define JOB_ID "01JDQ3V5ZK8Y2M4N6P7R9S0TAB"
 
 struct scene {
     struct fixture *fx;
@@ -20,12 +24,13 @@ static void send_record(struct scene *scene, uint64_t seq, enum record_status st
     struct error err;
     (void)snprintf(path, sizeof path, "file%06llu", (unsigned long long)seq);
     struct record *rec = fixture_record(scene->fx, path);
-    (void)snprintf(rec->job, sizeof rec->job, "j1");
+    (void)snprintf(rec->job, sizeof rec->job, JOB_ID);
     rec->seq = seq;
     rec->status = status;
     add_cell(rec, "Modality", "CT");
     record_to_json(rec, &json);
-    assert_ok(queue_send(scene->q, &(struct queue_address){.key = "j1"}, json.data, json.length, &err), err);
+    assert_ok(queue_send(scene->q, &(struct queue_address){.key = JOB_ID}, json.data, json.length, &err),
+              err);
     buffer_clear(&json);
 }
 
@@ -37,6 +42,19 @@ static struct scene open_scene(void **state, size_t capacity)
     return scene;
 }
 
+/* Receive as `extract` does: one job, until its total or the end of the queue. */
+static bool aggregate_all(struct store *store, struct queue *q, uint64_t total, struct error *err)
+{
+    struct jobs *jobs = jobs_new();
+    const struct aggregate_options options = {.jobs = jobs, .results = q, .output_root = -1};
+    struct aggregate *agg = aggregate_new(&options);
+    struct job job = {.id = JOB_ID};
+    bool ok = aggregate_job(agg, jobs_add(jobs, &job, store, total), NULL, 0, err);
+    aggregate_free(agg);
+    jobs_close(jobs);
+    return ok;
+}
+
 static void every_record_is_stored_committed_and_acknowledged(void **state)
 {
     struct scene scene = open_scene(state, 2000);
@@ -44,8 +62,7 @@ static void every_record_is_stored_committed_and_acknowledged(void **state)
     for (uint64_t seq = 0; seq < 1500; seq++) /* more than two batches */
         send_record(&scene, (seq * 7) % 1500, seq % 10 == 0 ? RECORD_FAILED : RECORD_CONVERTED);
     queue_finish(scene.q);
-    struct aggregate_run run = {.store = scene.fx->store, .results = scene.q, .total = 1500};
-    assert_ok(aggregate_records(&run, &err), err);
+    assert_ok(aggregate_all(scene.fx->store, scene.q, 1500, &err), err);
     queue_close(scene.q);
     fixture_close(scene.fx); /* commits nothing */
     fixture_open(scene.fx);
@@ -63,8 +80,7 @@ static void a_record_that_comes_twice_counts_once(void **state)
         send_record(&scene, seq / 2, RECORD_CONVERTED);
     }
     queue_finish(scene.q);
-    struct aggregate_run run = {.store = scene.fx->store, .results = scene.q, .total = 5};
-    assert_ok(aggregate_records(&run, &err), err);
+    assert_ok(aggregate_all(scene.fx->store, scene.q, 5, &err), err);
     assert_int_equal(fixture_counts(scene.fx).found, 5);
     queue_close(scene.q);
 }
@@ -76,8 +92,9 @@ static void sequence_numbers_may_be_far_apart(void **state)
     const uint64_t seqs[] = {4294967295u, 0, 32768, 32767, 4294967295u, 70000};
     for (size_t i = 0; i < 6; i++)
         send_record(&scene, seqs[i], RECORD_CONVERTED);
-    struct aggregate_run run = {.store = scene.fx->store, .results = scene.q, .total = 5};
-    assert_ok(aggregate_records(&run, &err), err);
+    queue_finish(scene.q);
+    assert_ok(aggregate_all(scene.fx->store, scene.q, UINT64_MAX, &err), err);
+    assert_int_equal(store_answered_count(scene.fx->store), 5);
     assert_int_equal(fixture_counts(scene.fx).found, 5);
     queue_close(scene.q);
 }
@@ -88,8 +105,7 @@ static void a_finished_queue_ends_it_before_the_total(void **state)
     struct error err;
     send_record(&scene, 0, RECORD_CONVERTED);
     queue_finish(scene.q);
-    struct aggregate_run run = {.store = scene.fx->store, .results = scene.q, .total = UINT64_MAX};
-    assert_ok(aggregate_records(&run, &err), err);
+    assert_ok(aggregate_all(scene.fx->store, scene.q, UINT64_MAX, &err), err);
     fixture_close(scene.fx);
     fixture_open(scene.fx);
     assert_int_equal(fixture_counts(scene.fx).found, 1);
@@ -103,11 +119,10 @@ static void nonsense_is_a_bug_and_costs_nothing_that_came_before(void **state)
         struct scene scene = open_scene(state, 10);
         struct error err;
         send_record(&scene, i, RECORD_CONVERTED);
-        assert_ok(
-            queue_send(scene.q, &(struct queue_address){.key = "j1"}, messages[i], strlen(messages[i]), &err),
-            err);
-        struct aggregate_run run = {.store = scene.fx->store, .results = scene.q, .total = 2};
-        assert_false(aggregate_records(&run, &err));
+        assert_ok(queue_send(scene.q, &(struct queue_address){.key = JOB_ID}, messages[i],
+                             strlen(messages[i]), &err),
+                  err);
+        assert_false(aggregate_all(scene.fx->store, scene.q, 100, &err));
         assert_int_equal(err.kind, ERROR_BUG);
         queue_close(scene.q);
         fixture_close(scene.fx);
@@ -121,8 +136,7 @@ static void an_impossible_sequence_number_is_a_bug(void **state)
     struct scene scene = open_scene(state, 10);
     struct error err;
     send_record(&scene, (uint64_t)1 << 32, RECORD_CONVERTED);
-    struct aggregate_run run = {.store = scene.fx->store, .results = scene.q, .total = 1};
-    assert_false(aggregate_records(&run, &err));
+    assert_false(aggregate_all(scene.fx->store, scene.q, 1, &err));
     assert_int_equal(err.kind, ERROR_BUG);
     queue_close(scene.q);
 }
@@ -159,8 +173,7 @@ static uint64_t found_after_kill(struct fixture *fx, unsigned pause_us, unsigned
         if (!store_open(&fx->store, fx->path, &err) || !queue_memory_open(&scene.q, 100, &err) ||
             pthread_create(&thread, NULL, send_and_kill, &sender) != 0)
             _exit(1);
-        struct aggregate_run run = {.store = fx->store, .results = scene.q, .total = UINT64_MAX};
-        _exit(aggregate_records(&run, &err) ? 2 : 3);
+        _exit(aggregate_all(fx->store, scene.q, UINT64_MAX, &err) ? 2 : 3);
     }
     int status = 0;
     assert_int_equal(waitpid(child, &status, 0), child);
@@ -207,18 +220,18 @@ static void a_complete_job_has_tables_and_a_mark(void **state)
     struct fixture *fx = *state;
     struct settings settings = settings_for(fx);
     struct store_counts counts;
+    struct job job = {0};
     struct error err;
-    bool mail_failed = true;
     write_file(fx, "extracted-images/n~00000001.png", "a");
     add_picture(fixture_record(fx, "a"), "extracted-images/n~00000001.png", 1);
     fixture_add(fx);
     settings.options.compatibility_niffler = true;
-    assert_ok(aggregate_complete(fx->store, &settings, fx->dir, "j1", &counts, &mail_failed, &err), err);
-    assert_false(mail_failed);
+    job_from_settings(&job, &settings);
+    assert_ok(complete_outputs(fx->store, &job, fx->dir, &counts, &err), err);
+    assert_ok(complete_state(fx->store, "complete", &err), err);
     assert_int_equal(counts.found, 1);
     assert_int_equal(counts.converted, 1);
     expect_fact(fx, "state", "complete");
-    expect_fact(fx, "mail", NULL);
     char *text = read_file(fx, "mapping.csv", NULL);
     assert_non_null(strstr(text, "\n/in/a, "));
     assert_non_null(strstr(text, "/extracted-images/n.png\n"));
@@ -231,32 +244,14 @@ static void a_complete_job_has_tables_and_a_mark(void **state)
     assert_int_equal(status.st_size, 0);
 }
 
-static void a_mail_that_cannot_be_sent_spoils_nothing(void **state)
-{
-    struct fixture *fx = *state;
-    struct settings settings = settings_for(fx);
-    struct store_counts counts;
-    struct error err;
-    bool mail_failed = false;
-    settings.your_email = "a@example.org";
-    settings.smtp_url = "smtp://127.0.0.1:1";
-    settings.smtp_user = "u";
-    settings.smtp_password_file = "/nonexistent/password";
-    (void)fixture_record(fx, "a");
-    fixture_add(fx);
-    assert_ok(aggregate_complete(fx->store, &settings, fx->dir, "j1", &counts, &mail_failed, &err), err);
-    assert_true(mail_failed);
-    expect_fact(fx, "state", "complete");
-    expect_fact(fx, "mail", "failed");
-    assert_true(file_exists(fx, "metadata.csv"));
-}
-
 static char *metadata_with_features(struct fixture *fx, const char *list, bool compatibility)
 {
     struct settings settings = settings_for(fx);
     struct store_counts counts;
+    struct job job = {0};
     struct error err;
-    bool mail_failed;
+    struct buffer text = {0};
+    bool wanted;
     char path[128];
     (void)snprintf(path, sizeof path, "%s/features", fx->folder);
     if (list != NULL)
@@ -266,7 +261,11 @@ static char *metadata_with_features(struct fixture *fx, const char *list, bool c
     settings.specific_headers_only = true;
     settings.feature_set_file = path;
     settings.options.compatibility_niffler = compatibility;
-    assert_ok(aggregate_complete(fx->store, &settings, fx->dir, "j1", &counts, &mail_failed, &err), err);
+    assert_ok(features_read(&settings, &text, &wanted, &err), err);
+    job_from_settings(&job, &settings);
+    job.features = wanted ? text.data : NULL;
+    assert_ok(complete_outputs(fx->store, &job, fx->dir, &counts, &err), err);
+    buffer_clear(&text);
     return read_file(fx, "metadata.csv", NULL);
 }
 
@@ -307,7 +306,6 @@ int main(void)
         TEST(an_impossible_sequence_number_is_a_bug),
         TEST(a_kill_costs_no_more_than_the_deadline),
         TEST(a_complete_job_has_tables_and_a_mark),
-        TEST(a_mail_that_cannot_be_sent_spoils_nothing),
         TEST(features_come_from_a_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -426,9 +426,12 @@ static void a_full_disk_leaves_the_old_tables(void **state)
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
     (void)signal(SIGXFSZ, handler);
     assert_false(ok);
-    assert_int_equal(err.kind, ERROR_FATAL);
+    assert_int_equal(err.kind, ERROR_RETRY);
     assert_non_null(strstr(err.text, "disk full"));
     expect_file(fx, "metadata.csv", "old\n");
+    assert_false(file_exists(fx, "mapping.csv"));
+    assert_false(file_exists(fx, "failures.csv"));
+    assert_false(file_exists(fx, CSV_DRAFT_FOLDER)); /* their room is given back */
     export(fx, &(struct csv_options){.dicom_home = "/d"});
     char *text = read_file(fx, "metadata.csv", NULL);
     assert_non_null(strstr(text, "\n/d/19999,True,uncategorized\n"));

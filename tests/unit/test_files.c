@@ -223,7 +223,7 @@ static void test_no_descriptors_left_is_not_the_files_fault(void **state)
     bool ok = files_open_input(&roots, "plain", &descriptor, &status, &err);
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
     assert_false(ok);
-    assert_int_equal(err.kind, ERROR_FATAL);
+    assert_int_equal(err.kind, ERROR_RETRY);
 }
 
 /* 40 folders of 200 letters: 8 KB of path. */
@@ -267,7 +267,7 @@ static void test_folders(void **state)
     assert_int_equal(fstatat(place->root, "x/y/w", &status, 0), 0);
     assert_int_equal(status.st_mode & 07777, 0700);
     assert_false(files_make_folders(place->root, "plain", &err));
-    assert_int_equal(err.kind, ERROR_FATAL);
+    assert_int_equal(err.kind, ERROR_RETRY);
     assert_false(files_make_folders(place->root, "plain/x/y", &err));
     assert_false(files_open_folder("/nonexistent", &descriptor, &err));
     assert_int_equal(descriptor, -1);
@@ -333,7 +333,7 @@ static void test_drafts(void **state)
     assert_int_equal(count_entries(place->root), before);
 
     assert_false(files_draft_begin(&draft, place->root, "absent/file", false, &err));
-    assert_int_equal(err.kind, ERROR_FATAL);
+    assert_int_equal(err.kind, ERROR_RETRY);
     files_draft_abandon(&draft);
     (void)umask(mask);
 }
@@ -372,7 +372,7 @@ static void test_draft_that_cannot_be_written(void **state)
         bool ok = files_draft_finish(&draft, &err);
         assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
         assert_false(ok);
-        assert_int_equal(err.kind, ERROR_FATAL);
+        assert_int_equal(err.kind, ERROR_RETRY);
         assert_non_null(strstr(err.text, "File too large"));
         check_content(place->root, "plain", "plain");
         assert_int_equal(count_entries(place->root), entries);
@@ -391,7 +391,7 @@ static void test_lock(void **state)
     assert_int_equal(fcntl(first, F_GETFD), FD_CLOEXEC);
     assert_false(files_lock(place->root, "lock", &second, &err));
     assert_int_equal(second, -1);
-    assert_int_equal(err.kind, ERROR_FATAL);
+    assert_int_equal(err.kind, ERROR_RETRY);
     (void)snprintf(holder, sizeof holder, "process %ld", (long)getpid());
     assert_non_null(strstr(err.text, holder));
 
@@ -428,7 +428,7 @@ static void test_copies(void **state)
     assert_memory_equal(back + 1, bytes + 1, length - 1);
 
     assert_false(files_copy(input, place->root, "absent/copy", &err));
-    assert_int_equal(err.kind, ERROR_FATAL);
+    assert_int_equal(err.kind, ERROR_RETRY);
     assert_false(files_copy(place->root, place->root, "copy", &err)); /* a folder cannot be read */
     assert_int_equal(err.kind, ERROR_INPUT);
     assert_string_equal(err.code, CODE_INPUT_IO);

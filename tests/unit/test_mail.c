@@ -1,6 +1,8 @@
 /* The e-mail: which addresses and settings are let through, and what the message says. Sending: tests/e2e. */
 #include "tests/unit/store_fixture.h"
 
+#include <limits.h>
+
 #include "aggregator/mail.h"
 
 static void plain_addresses_are_accepted(void **state)
@@ -152,8 +154,63 @@ static void a_mail_is_wanted_when_all_is_given(void **state)
     assert_false(mail_is_wanted(&settings));
     settings.mail_from = settings.smtp_url = NULL;
     assert_ok(mail_check_settings(&settings, &err), err); /* nothing given: nothing wrong */
+    assert_false(mail_send_once(&settings, &(struct mail){.job = "j", .to = "a@b"}, &err));
+    assert_int_equal(err.kind, ERROR_FATAL);
+    settings = good_settings();
     assert_false(mail_send_once(&settings, &(struct mail){.job = "j"}, &err));
     assert_int_equal(err.kind, ERROR_FATAL);
+}
+
+/* The recipient comes from a message, so from anybody who may write to the topic. The server's port is
+ * closed: an address that got through would fail with ERROR_RETRY. */
+static void bad_recipients_never_get_to_the_network(void **state)
+{
+    (void)state;
+    const char *bad[] = {"",           "a@b\r\nRCPT TO:<evil@x.y>",
+                         "a@b\nDATA",  "a@b\r",
+                         "a@b>",       "<a@b>",
+                         "a@b,c@d",    "a b@c",
+                         "a@b SIZE=1", "Somebody <a@b>",
+                         "no-domain",  "\xc3\xa4@b"};
+    struct settings settings = good_settings();
+    struct error err;
+    settings.smtp_url = "smtp://127.0.0.1:1";
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        struct mail mail = {.job = "j", .to = bad[i], .timeout_seconds = 2};
+        assert_false(mail_send_once(&settings, &mail, &err));
+        if (err.kind != ERROR_FATAL)
+            fail_msg("let through: %s", bad[i]);
+        assert_null(strpbrk(err.text, "\r\n"));
+        /* Not by way of the sender either, which falls back on the recipient. */
+        settings.mail_from = NULL;
+        assert_false(mail_send_once(&settings, &mail, &err));
+        assert_int_equal(err.kind, ERROR_FATAL);
+        settings = good_settings();
+        settings.smtp_url = "smtp://127.0.0.1:1";
+    }
+    struct mail good = {.job = "j", .to = "a@b", .timeout_seconds = 2};
+    assert_false(mail_send_once(&settings, &good, &err));
+    assert_int_equal(err.kind, ERROR_RETRY);
+}
+
+static void a_stop_that_was_set_before_sends_nothing(void **state)
+{
+    (void)state;
+    struct settings settings = good_settings();
+    struct mail mail = {.job = "j", .to = "a@b", .timeout_seconds = 20};
+    struct mail_stop *stop;
+    struct error err;
+    settings.smtp_url = "smtp://127.0.0.1:1";
+    assert_ok(mail_stop_open(&stop, &err), err);
+    assert_false(mail_send_stoppable(&settings, &mail, stop, &err));
+    assert_null(strstr(err.text, "stopped"));
+    mail_stop_now(stop);
+    assert_false(mail_send_stoppable(&settings, &mail, stop, &err));
+    assert_int_equal(err.kind, ERROR_RETRY);
+    assert_non_null(strstr(err.text, "stopped"));
+    mail_stop_close(stop);
+    mail_stop_now(NULL);
+    mail_stop_close(NULL);
 }
 
 static void passwords_come_from_a_file(void **state)
@@ -189,6 +246,7 @@ static void passwords_come_from_a_file(void **state)
 static struct mail some_mail(void)
 {
     return (struct mail){.job = "20261123\r\nEvil: 1",
+                         .to = "to@example.org",
                          .output_directory = "/data/out",
                          .counts = {.found = 375,
                                     .converted = 365,
@@ -240,6 +298,49 @@ static void the_message_says_what_was_done(void **state)
     buffer_clear(&out);
 }
 
+/* Each job has its recipient, whatever the settings' own is; each round its Message-ID. */
+static void job_and_round_tell_mails_apart(void **state)
+{
+    (void)state;
+    struct settings settings = good_settings();
+    struct mail mail = some_mail();
+    struct buffer out = {0};
+    mail.job = "j7";
+    mail.to = "somebody.else@example.net";
+    mail.round = 2;
+    mail_compose(&out, &settings, &mail);
+    assert_non_null(strstr(buffer_text(&out), "To: <somebody.else@example.net>\r\n"));
+    assert_null(strstr(buffer_text(&out), "to@example.org"));
+    assert_non_null(strstr(buffer_text(&out), "Message-ID: <j7.completed.v3@example.com>\r\n"));
+    char *first = xstrdup(buffer_text(&out));
+    buffer_truncate(&out, 0);
+    mail_compose(&out, &settings, &mail); /* another try */
+    assert_string_equal(buffer_text(&out), first);
+    free(first);
+    buffer_truncate(&out, 0);
+    mail.round = UINT_MAX;
+    settings.mail_from = NULL;
+    mail_compose(&out, &settings, &mail);
+    assert_non_null(strstr(buffer_text(&out), "From: <somebody.else@example.net>\r\n"));
+    assert_non_null(strstr(buffer_text(&out), "Message-ID: <j7.completed.v4294967296@example.net>\r\n"));
+    buffer_clear(&out);
+}
+
+static void a_cancelled_job_says_so(void **state)
+{
+    (void)state;
+    struct settings settings = good_settings();
+    struct mail mail = some_mail();
+    struct buffer out = {0};
+    mail.is_cancelled = true;
+    mail_compose(&out, &settings, &mail);
+    assert_non_null(strstr(buffer_text(&out),
+                           "Subject: niffler-png: cancelled, 365 converted, 7 failed, 1 without image\r\n"));
+    assert_non_null(strstr(buffer_text(&out), "was cancelled.\r\n"));
+    assert_null(strstr(buffer_text(&out), "is complete"));
+    buffer_clear(&out);
+}
+
 static void no_folder_can_break_the_message(void **state)
 {
     (void)state;
@@ -281,8 +382,12 @@ int main(void)
         cmocka_unit_test(addresses_have_at_most_254_characters),
         cmocka_unit_test(urls_are_checked),
         cmocka_unit_test(a_mail_is_wanted_when_all_is_given),
+        cmocka_unit_test(bad_recipients_never_get_to_the_network),
+        cmocka_unit_test(a_stop_that_was_set_before_sends_nothing),
         TEST(passwords_come_from_a_file),
         cmocka_unit_test(the_message_says_what_was_done),
+        cmocka_unit_test(job_and_round_tell_mails_apart),
+        cmocka_unit_test(a_cancelled_job_says_so),
         cmocka_unit_test(no_folder_can_break_the_message),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

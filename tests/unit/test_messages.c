@@ -11,6 +11,10 @@
 #include "common/record.h"
 #include "common/task.h"
 
+#define JOB_ID "01JDQ3V5ZK8Y2M4N6P7R9S0TAB"
+#define JOB "\"job\":\"" JOB_ID "\""
+#define WHO JOB ",\"seq\":3"
+
 static void add_cell(struct record *rec, const char *column, const char *value)
 {
     record_add_cell(rec, column, strlen(column), value, strlen(value));
@@ -19,7 +23,7 @@ static void add_cell(struct record *rec, const char *column, const char *value)
 static void fill_record(struct record *rec)
 {
     record_reset(rec);
-    (void)strncpy(rec->job, "01J", sizeof rec->job - 1);
+    (void)strncpy(rec->job, JOB_ID, sizeof rec->job - 1);
     rec->seq = 12345678901;
     rec->path = record_add_text(rec, "a/\xff\"\n.dcm", 8);
     rec->status = RECORD_FAILED;
@@ -102,22 +106,25 @@ static void unknown_members_are_passed_over_and_unknown_versions_refused(void **
 {
     (void)state;
     static const char *const good =
-        "{ \"v\":1, \"new\":{\"a\":[1,{\"b\":null},\"]}\"]}, \"path\":\"\\u00e9\\udcff\", \"seq\":3 }";
+        "{ \"v\":1, \"new\":{\"a\":[1,{\"b\":null},\"]}\"]}, \"path\":\"\\u00e9\\udcff\", " WHO " }";
     static const char *const bad[] = {
-        "{\"v\":2,\"path\":\"a\"}",
-        "{\"v\":1}",
+        "{\"v\":2," WHO ",\"path\":\"a\"}",
+        "{\"v\":1," WHO "}",
+        "{\"v\":1,\"path\":\"a\",\"seq\":3}",
+        "{\"v\":1,\"path\":\"a\"," JOB "}",
+        "{\"v\":1,\"path\":\"a\",\"job\":\"../x\",\"seq\":3}",
         "{\"v\":1,\"path\":\"a\"} x",
-        "{\"v\":1,\"path\":\"a\\u0000b\"}",
-        "{\"v\":1,\"path\":\"\\ud800\"}",
-        "{\"v\":1,\"path\":\"a\",\"seq\":-1}",
-        "{\"v\":1,\"path\":\"a\",\"seq\":99999999999999999999}",
-        "{\"v\":1,\"path\":\"a\",\"status\":\"odd\"}",
-        "{\"v\":1,\"path\":\"a\",}",
-        "{\"v\":1 \"path\":\"a\"}",
-        "{\"v\":1,\"path\":\"a\",\"failure\":{\"category\":6}}",
+        "{\"v\":1," WHO ",\"path\":\"a\\u0000b\"}",
+        "{\"v\":1," WHO ",\"path\":\"\\ud800\"}",
+        "{\"v\":1,\"path\":\"a\"," JOB ",\"seq\":-1}",
+        "{\"v\":1,\"path\":\"a\"," JOB ",\"seq\":99999999999999999999}",
+        "{\"v\":1," WHO ",\"path\":\"a\",\"status\":\"odd\"}",
+        "{\"v\":1," WHO ",\"path\":\"a\",}",
+        "{\"v\":1 \"path\":\"a\"," WHO "}",
+        "{\"v\":1," WHO ",\"path\":\"a\",\"failure\":{\"category\":6}}",
         "[]",
         "",
-        "{\"v\":1,\"path\":\"a\nb\"}",
+        "{\"v\":1," WHO ",\"path\":\"a\nb\"}",
     };
     struct record rec = {0};
     struct error err;
@@ -147,7 +154,7 @@ static void nesting_beyond_the_limit_is_refused(void **state)
 static void a_task_comes_back_as_written_and_needs_all_its_options(void **state)
 {
     (void)state;
-    struct task task = {.job = "01J", .seq = 5, .input = "/in", .output = "/out", .path = "d\xe9/x,\n.dcm"},
+    struct task task = {.job = JOB_ID, .seq = 5, .input = "/in", .output = "/out", .path = "d\xe9/x,\n.dcm"},
                 back = {0};
     struct buffer json = {0};
     struct error err;

@@ -225,7 +225,7 @@ static void a_lost_picture_is_told_and_done_again(void **state)
     write_file(fx, "extracted-images/p/keep", "");
     assert_int_equal(unlinkat(fx->dir, "extracted-images/p/keep", 0), 0);
     assert_false(store_settle_names(fx->store, fx->dir, &err));
-    assert_int_equal(err.kind, ERROR_FATAL);
+    assert_int_equal(err.kind, ERROR_INPUT);
     assert_non_null(strstr(err.text, "disappeared"));
     fixture_close(fx);
     fixture_open(fx);

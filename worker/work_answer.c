@@ -1,0 +1,218 @@
+/* What decoders answer, and how they die. */
+#include <stdio.h>
+#include <string.h>
+
+#include "common/crash.h"
+#include "common/log.h"
+#include "common/meter.h"
+#include "worker/naming.h"
+#include "worker/verdict.h"
+#include "worker/work_internal.h"
+
+/* Take the file out of its slot. */
+static struct work_file *vacate(struct work *work, int slot)
+{
+    struct work_file *file = work->slots[slot].file;
+    work->slots[slot].file = NULL;
+    work->slots[slot].idle_since_ms = meter_now_ms();
+    work->busy--;
+    if (file->is_alone)
+        work->is_alone = false;
+    return file;
+}
+
+/* The slot's file is done: its decoder gets the next one first, then the record is finished. */
+static bool complete(struct work *work, int slot, bool release, struct error *err)
+{
+    struct work_file *file = vacate(work, slot);
+    if (release)
+        pool_release(work->pool, slot);
+    struct error finish_error;
+    bool filled = work_fill_idle(work, err);
+    bool finished = work_finish(work, file, &finish_error);
+    if (filled && !finished)
+        *err = finish_error;
+    return filled && finished;
+}
+
+/* The header is read: columns and names, while the decoder is at the pixels. */
+static void take_inspected(struct work *work, struct work_file *file, const struct wire_inspected *in)
+{
+    struct record *rec = &file->rec;
+    struct metadata_identity identity;
+    metadata_flatten(work->md, in->elements, in->elements_length, &file->task.options, rec, &identity);
+    work_file_keep_identity(file, &identity);
+    file->attribute_count = identity.attribute_count;
+    file->object = in->object;
+    file->frame_count = in->frame_count;
+    file->frame_index = in->first_frame;
+    rec->transfer_syntax = record_add_text(rec, in->transfer_syntax, strlen(in->transfer_syntax));
+    if (identity.modality != NULL)
+        rec->modality = record_add_text(rec, identity.modality, strlen(identity.modality));
+    bool is_ignored = in->object == WIRE_NOT_DICOM && !file->task.options.pattern_given &&
+                      !verdict_claims_to_be_dicom(file->task.path);
+    file->is_decoded = in->failure.category == CATEGORY_NONE && in->object == WIRE_IMAGE;
+    if (is_ignored)
+        rec->status = RECORD_IGNORED;
+    else if (in->failure.category != CATEGORY_NONE)
+        verdict_fail(rec, in->failure.category, in->failure.code, in->failure.reason);
+    else if (in->object == WIRE_NO_IMAGE)
+        rec->status = RECORD_NO_IMAGE;
+    CRASH_POINT("worker.inspected");
+}
+
+static bool take_picture(struct work *work, int slot, const struct wire_frame *in, struct error *err)
+{
+    struct work_file *file = work->slots[slot].file;
+    struct record *rec = &file->rec;
+    buffer_truncate(&work->path, 0);
+    naming_png_path(&work->path, file->task.path, &file->identity, &file->task.options,
+                    file->frame_count > 1 ? in->frame_index + 1 : 0);
+    const char *path = buffer_text(&work->path);
+    CRASH_POINT("worker.picture_written");
+    if (!draft_publish(&work->slots[slot].draft, file->place->output_dir, path, in->png_bytes, err))
+        return false;
+    CRASH_POINT("worker.picture_published");
+    struct record_frame *frame = record_add_frame(rec);
+    frame->frame = in->frame_index + 1;
+    frame->png = record_add_text(rec, path, work->path.length);
+    frame->png_bytes = in->png_bytes;
+    frame->offset = in->offset;
+    frame->maximum = in->maximum;
+    frame->scaling = record_add_text(rec, in->scaling, strlen(in->scaling));
+    frame->notes = record_add_text(rec, in->notes, strlen(in->notes));
+    return true;
+}
+
+/* A frame that failed costs that frame: the file is a failure that names it, its other frames stay. */
+static void take_failed_frame(struct work_file *file, const struct wire_frame *in)
+{
+    struct record *rec = &file->rec;
+    char reason[WIRE_REASON_SIZE + 32];
+    if (file->frame_count > 1 && !file->task.options.compatibility_niffler)
+        (void)snprintf(reason, sizeof reason, "frame %u: %s", in->frame_index + 1, in->failure.reason);
+    else
+        (void)snprintf(reason, sizeof reason, "%s", in->failure.reason);
+    if (rec->status != RECORD_FAILED)
+        verdict_fail(rec, in->failure.category, in->failure.code, reason);
+    CRASH_POINT("worker.frame_failed");
+}
+
+static bool send_frame_request(struct work *work, int slot, uint32_t frame_index, struct error *err)
+{
+    struct slot *s = &work->slots[slot];
+    struct wire_frame_request request = {.frame_index = frame_index, .has_output = true};
+    if (!work_prepare_draft(work, s, err))
+        return false;
+    s->file->frame_index = frame_index;
+    buffer_truncate(&work->request, 0);
+    wire_write_frame_request(&work->request, &request);
+    pool_send(work->pool, slot, &work->request, &s->draft.descriptor, 1, false);
+    CRASH_POINT("worker.frame_asked");
+    return true;
+}
+
+/* *more: another frame of this file is being decoded. */
+static bool take_frame(struct work *work, int slot, const struct wire_frame *in, bool *more,
+                       struct error *err)
+{
+    struct work_file *file = work->slots[slot].file;
+    const struct options *options = &file->task.options;
+    *more = false;
+    file->is_decoded &= in->is_decoded;
+    if (in->failure.category == CATEGORY_NONE) {
+        bool is_wanted =
+            work_file_has_patient(file) || !options->compatibility_niffler; /* Niffler names by it */
+        if (is_wanted && !take_picture(work, slot, in, err))
+            return false;
+    } else if (strcmp(in->failure.code, CODE_OUTPUT_FULL) == 0 ||
+               strcmp(in->failure.code, CODE_OUTPUT_IO) == 0) {
+        return error_set(err, ERROR_RETRY, "cannot write a picture to the output folder: %s",
+                         in->failure.reason);
+    } else {
+        take_failed_frame(file, in);
+    }
+    *more = options->frames == FRAMES_ALL && !options->compatibility_niffler &&
+            in->frame_index + 1 < file->frame_count;
+    return !*more || send_frame_request(work, slot, in->frame_index + 1, err);
+}
+
+/* One reply. *is_done: the file needs nothing more of its decoder. Fails with ERROR_INPUT where the reply is
+ * nonsense. */
+static bool take_reply(struct work *work, const struct pool_event *event, bool *is_done, struct error *err)
+{
+    struct work_file *file = work->slots[event->slot].file;
+    bool awaits_inspected = !file->has_identity, more;
+    *is_done = false;
+    if (event->type == WIRE_INSPECTED && awaits_inspected) {
+        struct wire_inspected inspected;
+        if (!wire_read_inspected(event->body, event->length, &inspected, err))
+            return false;
+        if (inspected.frame_follows && !file->task.options.print_images)
+            return error_input(err, CATEGORY_DECODER, CODE_DECODER_PROTOCOL, "a frame that nobody asked for");
+        take_inspected(work, file, &inspected);
+        *is_done = !inspected.frame_follows;
+        return true;
+    }
+    struct wire_frame frame;
+    if (event->type != WIRE_FRAME || awaits_inspected ||
+        !wire_read_frame(event->body, event->length, &frame, err) || frame.frame_index != file->frame_index)
+        return error_input(err, CATEGORY_DECODER, CODE_DECODER_PROTOCOL, "an answer to another question");
+    if (!take_frame(work, event->slot, &frame, &more, err))
+        return false;
+    *is_done = !more;
+    return true;
+}
+
+/* A crash may have been chance, or another file's doing: the file is tried once more, in a fresh decoder with
+ * nothing beside it. A limit that was met would be met again. */
+static bool take_death(struct work *work, const struct pool_event *event, struct error *err)
+{
+    struct work_file *file = work->slots[event->slot].file;
+    const char *code = event->cause.code;
+    log_event(LOG_LEVEL_WARN, "worker", "decoder_ended", "job=%s seq=%llu code=%s", log_text(file->task.job),
+              (unsigned long long)file->task.seq, code);
+    bool is_crash = strcmp(code, CODE_CRASH_SIGNAL) == 0;
+    metrics_add(work->options.metrics,
+                is_crash                             ? METRIC_DECODER_CRASHES
+                : strcmp(code, CODE_LIMIT_TIME) == 0 ? METRIC_DECODER_TIMEOUTS
+                                                     : METRIC_DECODER_NONSENSE,
+                1);
+    CRASH_POINT("worker.decoder_died");
+    if (is_crash && !file->is_tried_again) {
+        (void)vacate(work, event->slot);
+        work_file_reset(file);
+        file->is_tried_again = file->is_alone = true;
+        work_list_add(&work->lone, file);
+        metrics_add(work->options.metrics, METRIC_RETRIES, 1);
+        CRASH_POINT("worker.lone_waits");
+        return true;
+    }
+    file->is_decoded = false;
+    if (file->object == WIRE_NOT_DICOM)
+        file->object = WIRE_IMAGE; /* not known; a decoder does not die of text files */
+    verdict_fail(&file->rec, event->cause.category, code, event->cause.text);
+    return complete(work, event->slot, false, err);
+}
+
+bool work_take_event(struct work *work, struct pool_event *event, struct error *err)
+{
+    struct error reason;
+    bool is_done = false;
+    if (event->kind == POOL_REPLY && !take_reply(work, event, &is_done, &reason)) {
+        if (reason.kind == ERROR_RETRY) { /* the decoder has answered, and waits for its next request */
+            struct work_file *file = vacate(work, event->slot);
+            pool_release(work->pool, event->slot);
+            work_drop_draft(&work->slots[event->slot]);
+            return work_hold(work, file, &reason, err);
+        }
+        if (reason.kind != ERROR_INPUT) {
+            *err = reason;
+            return false;
+        }
+        pool_reject(work->pool, event, &reason);
+    }
+    if (event->kind == POOL_DIED)
+        return take_death(work, event, err);
+    return !is_done || complete(work, event->slot, true, err);
+}
