@@ -61,11 +61,13 @@ static const struct manual_command manual_commands[] = {
      "gone are waited for. With --job it serves that job alone, in a consumer group of its own, in place of "
      "an aggregator for all jobs: beside one, both would end the job.",
      "OutputRoot, KafkaBrokers",
-     {{0, "A signal asked for the end; with --job or --rebuild: every image was converted."},
+     {{0, "A signal asked for the end; with --job or --rebuild: every image of the job was converted."},
       {1, "With --job or --rebuild: some files failed; with --job also: the job was cancelled."},
       {2, "Wrong usage or settings; with --job or --rebuild also: none of the job's files is DICOM."},
-      {3, "Something outside failed that is not waited for; with --rebuild also: the job is not known or not "
-          "complete, or another aggregator is at work."},
+      {3,
+       "Something outside failed that is not waited for; with --job also: a signal came before the job was "
+       "complete; with --rebuild also: the job is not known or not complete, or another aggregator is at "
+       "work."},
       BUG}},
     {"status",
      "What it shows may be two seconds old. No job depends on Redis.",

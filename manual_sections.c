@@ -111,6 +111,7 @@ static void page_folders(FILE *out)
     };
     static const struct item state[] = {
         {"lock", "Held by the aggregator."},
+        {"epoch", "The number of its life, larger each time."},
         {"jobs/, closed/", "A file for each job that is open, or over."},
         {"outbox/", "E-mails that are not sent yet."},
         {"ImageExtractor-*.db", "The records of an output folder's last job. They hold attribute values; "

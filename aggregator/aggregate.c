@@ -197,23 +197,10 @@ static bool publish(void *context, uint64_t seq, const char *path, struct error 
     return ok;
 }
 
-/* The mark for producers: the folder has an open job again. Fails with ERROR_RETRY. */
-static bool mark_open(struct aggregate *agg, const struct job *job, struct error *err)
-{
-    int dir = -1;
-    char *text = xasprintf("%s\n", job->id);
-    bool ok = files_open_folder_beneath(agg->options.output_root, job->output, &dir, err) &&
-              files_make_folders(dir, JOB_FOLDER, err) && job_write_mark(dir, JOB_OPEN, text, err);
-    if (dir >= 0)
-        (void)close(dir);
-    free(text);
-    return ok;
-}
-
 static bool take_requeue(struct aggregate *agg, struct error *err)
 {
     struct open_job *job;
-    if (!jobs_reopen(agg->options.jobs, &agg->notice, &job, err))
+    if (!jobs_reopen(agg->options.jobs, &agg->notice, agg->options.output_root, &job, err))
         return false;
     struct publishing out = {.agg = agg, .job = job};
     if (job == NULL)
@@ -223,9 +210,6 @@ static bool take_requeue(struct aggregate *agg, struct error *err)
     out.task.input = job->job.input;
     out.task.output = job->job.output;
     out.task.options = job->job.options;
-    if (!mark_open(agg, &job->job, err))
-        return false;
-    CRASH_POINT("aggregator.requeue_marked");
     bool ok = store_each_failed(job->store, agg->notice.category, publish, &out, err) &&
               queue_flush(agg->options.tasks, err);
     CRASH_POINT("aggregator.requeue_published");

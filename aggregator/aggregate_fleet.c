@@ -255,6 +255,9 @@ static bool conclude(struct fleet *fleet, int *exit_status, struct error *err)
     char *state = NULL;
     bool ok = false;
     *exit_status = EXIT_STATUS_WORLD_FAILED;
+    if (fleet->jobs == NULL || !jobs_is_closed(fleet->jobs, fleet->only_job) ||
+        jobs_find(fleet->jobs, fleet->only_job) != NULL)
+        return error_set(err, ERROR_FATAL, "stopped by a signal; job %s is not complete", fleet->only_job);
     if (!jobs_look_up(fleet->jobs, fleet->only_job, &notice, &store, err) ||
         !store_counts(store, &counts, err) || !store_get(store, "state", &state, err))
         goto out;
@@ -369,7 +372,7 @@ bool aggregate_run(const struct settings *settings, const struct command_line *l
             ok = run(&fleet, err);
         if (ok && again == NULL)
             *exit_status = EXIT_STATUS_DONE;
-        if (ok && again == NULL && fleet.only_job != NULL && !fleet.is_stopping)
+        if (ok && again == NULL && fleet.only_job != NULL)
             ok = conclude(&fleet, exit_status, err);
         if (!ok && err->kind == ERROR_BUG)
             *exit_status = EXIT_STATUS_BUG;

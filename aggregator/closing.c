@@ -17,7 +17,9 @@
 #include "common/outputs.h"
 
 #define STALLED_MS 600000 /* without a record, when some are due */
-#define PACE_MS 1000      /* the rate is that of some such spans */
+#define EPOCH_FILE "epoch"
+#define EPOCH_MAX ((uint64_t)1 << 53) /* Redis compares doubles */
+#define PACE_MS 1000                  /* the rate is that of some such spans */
 #define VIEW_CLOSE_MS 1000
 
 /* A job that is over, for what is still to be shown of its mail. */
@@ -68,18 +70,33 @@ static void send_again(void *context, const struct mail *mail)
     outbox_put(closing->outbox, mail);
 }
 
+/* Each life's is larger than the one before, also where the clock was set back: Redis takes no numbers of an
+ * older one. */
+static bool begin_epoch(struct closing *closing, struct error *err)
+{
+    char text[32];
+    bool found;
+    struct timespec now;
+    (void)clock_gettime(CLOCK_REALTIME, &now);
+    closing->epoch = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+    if (!job_read_mark(closing->state_dir, EPOCH_FILE, text, sizeof text, &found, err))
+        return false;
+    uint64_t before = found ? strtoull(text, NULL, 10) : 0;
+    if (before >= closing->epoch && before < EPOCH_MAX)
+        closing->epoch = before + 1;
+    (void)snprintf(text, sizeof text, "%llu\n", (unsigned long long)closing->epoch);
+    return job_write_mark(closing->state_dir, EPOCH_FILE, text, err);
+}
+
 bool closing_open(struct closing *closing, const struct closing_options *options, struct error *err)
 {
     static const struct outbox_limits patient = OUTBOX_LIMITS, brief = {2000, 8000, 14000};
-    struct timespec now;
-    (void)clock_gettime(CLOCK_REALTIME, &now);
     closing->options = *options;
-    closing->epoch = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
     metrics_set(options->metrics, METRIC_STORAGE_BREAKER, 0);
     return (files_open_folder(options->settings->output_root, &closing->output_root, err) ||
             error_prefix(err, "OutputRoot")) &&
            files_open_folder(options->state_directory, &closing->state_dir, err) &&
-           view_open(&closing->view, options->settings, err) &&
+           begin_epoch(closing, err) && view_open(&closing->view, options->settings, err) &&
            outbox_open(&closing->outbox, options->settings, options->is_patient ? &patient : &brief, err) &&
            mail_files_each(closing->state_dir, send_again, closing, err);
 }

@@ -164,7 +164,7 @@ char *jobs_file(const char *folder, const char *id)
 bool jobs_open_store(const struct jobs *jobs, const char *output, struct store **store, struct error *err)
 {
     char *path = store_path(jobs->state_directory, output);
-    bool ok = store_open(store, path, err);
+    bool ok = store_open(store, path, err) || error_prefix(err, "'%s'", path);
     free(path);
     return ok;
 }

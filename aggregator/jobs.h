@@ -10,6 +10,7 @@
  *     closed/ID    the same of one that is
  *     outbox/ID-N  a completion e-mail that is not settled (outbox_files.h)
  *     NAME.db      the store of an output folder
+ *     epoch        the number of the last life of an aggregator
  *     lock         held by the one aggregator
  *
  * A job's output folder is opened only when it is needed, beneath OutputRoot: storage that is gone holds up
@@ -97,10 +98,11 @@ bool jobs_is_complete(const struct open_job *job);
 MUST_CHECK bool jobs_end(struct jobs *jobs, struct open_job *job, struct error *err);
 
 /* A notice "requeue" of a closed job: open it again, so that the failed files of the category are unanswered
- * in a new round. *job is NULL when there is nothing to do. Fails with ERROR_INPUT (unknown, open, cancelled,
- * its folder has another job now) or ERROR_FATAL. */
-MUST_CHECK bool jobs_reopen(struct jobs *jobs, const struct notice *notice, struct open_job **job,
-                            struct error *err);
+ * in a new round; its output folder (beneath output_root) is marked as having an open job first. *job is NULL
+ * when there is nothing to do. Fails with ERROR_INPUT (unknown, open, cancelled, its folder has another job
+ * now) or ERROR_FATAL. */
+MUST_CHECK bool jobs_reopen(struct jobs *jobs, const struct notice *notice, int output_root,
+                            struct open_job **job, struct error *err);
 
 /* A closed or open job for reading: its notice and its store (the caller clears and closes). Fails with
  * ERROR_INPUT: unknown; ERROR_FATAL. */

@@ -3,10 +3,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "aggregator/jobs_internal.h"
 #include "common/alloc.h"
 #include "common/crash.h"
+#include "common/files.h"
 #include "common/log.h"
 
 /* The output folder, and with it the store, may have had another job since. */
@@ -100,7 +102,21 @@ static bool begin_round(struct open_job *job, const struct notice *notice, struc
            store_commit(store, err);
 }
 
-bool jobs_reopen(struct jobs *jobs, const struct notice *notice, struct open_job **out, struct error *err)
+/* The mark for producers: the folder has an open job again. Fails with ERROR_RETRY. */
+static bool mark_open(int output_root, const struct job *job, struct error *err)
+{
+    int dir = -1;
+    char *text = xasprintf("%s\n", job->id);
+    bool ok = files_open_folder_beneath(output_root, job->output, &dir, err) &&
+              files_make_folders(dir, JOB_FOLDER, err) && job_write_mark(dir, JOB_OPEN, text, err);
+    if (dir >= 0)
+        (void)close(dir);
+    free(text);
+    return ok;
+}
+
+bool jobs_reopen(struct jobs *jobs, const struct notice *notice, int output_root, struct open_job **out,
+                 struct error *err)
 {
     struct notice known = {0};
     struct store *store = NULL;
@@ -123,6 +139,10 @@ bool jobs_reopen(struct jobs *jobs, const struct notice *notice, struct open_job
         ok = true;
         goto out;
     }
+    /* First of all: a producer that came between would begin a job that the folder has no room for. */
+    if (!mark_open(output_root, &known.job, err))
+        goto out;
+    CRASH_POINT("aggregator.requeue_marked");
     ok = jobs_enlist(jobs, &known, store, &job, err);
     store = NULL;
     if (!ok || (!is_known && !begin_round(job, notice, err)))

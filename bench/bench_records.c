@@ -3,7 +3,8 @@
  *     send COUNT ATTRIBUTES JOB FLAGS...      a whole job into the topic of results (FLAGS: settings)
  *     memory COUNT ATTRIBUTES DATABASE        from a queue in memory into a store: records and seconds
  *     fill COUNT ATTRIBUTES DATABASE          into a store, without a queue: records and seconds
- *     export DATABASE OUTPUT_FOLDER           the tables of a store: seconds, and the peak of memory in kB */
+ *     export DATABASE OUTPUT_FOLDER           the tables of a store: seconds, peak of memory in kB, CPU
+ * seconds */
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -187,7 +188,9 @@ static bool run_export(const char *database, const char *output, struct error *e
     ok = ok && store_open(&store, database, err) && csv_export(store, dir, &options, err);
     (void)getrusage(RUSAGE_SELF, &usage);
     if (ok)
-        printf("%.3f %ld\n", seconds_now() - began, usage.ru_maxrss);
+        printf("%.3f %ld %.3f\n", seconds_now() - began, usage.ru_maxrss,
+               (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+                   (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6);
     if (dir >= 0)
         (void)close(dir);
     return store_close(store, ok ? err : &ignored) && ok;

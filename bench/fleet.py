@@ -429,7 +429,7 @@ def bench_aggregator(bench):
 
 
 def tables(bench, count, place):
-    """Fill a store and write its tables; -> seconds of the export, its peak in kB."""
+    """Fill a store and write its tables; -> seconds of the export, its peak in kB, its CPU seconds."""
     database, out = os.path.join(place, "store.db"), os.path.join(place, "tables")
     os.mkdir(out)
     try:
@@ -437,13 +437,13 @@ def tables(bench, count, place):
                                 text=True).stdout.split()
         done = subprocess.run([bench.records, "export", database, out], check=True, stdout=subprocess.PIPE,
                               text=True).stdout.split()
-        note("%d records: seconds to store, to export; GB of tables" % count, "%s, %s; %.2f" % (
-            filled[1], done[0], sum(entry.stat().st_size for entry in os.scandir(out) if entry.is_file()) / 1e9))
+        note("%d records: seconds to store, to export, CPU; GB of tables" % count, "%s, %s, %s; %.2f" % (
+            filled[1], done[0], done[2], sum(entry.stat().st_size for entry in os.scandir(out) if entry.is_file()) / 1e9))
         with open(os.path.join(out, "metadata.csv"), "rb") as file:
             lines = sum(chunk.count(b"\n") for chunk in iter(lambda: file.read(1 << 20), b""))
         if lines != count + 1:
             raise service.ServiceError("metadata.csv has %d lines for %d records" % (lines, count))
-        return float(done[0]), int(done[1])
+        return float(done[0]), int(done[1]), float(done[2])
     finally:
         shutil.rmtree(out, ignore_errors=True)
         for name in os.listdir(place):
@@ -453,10 +453,12 @@ def tables(bench, count, place):
 def bench_tables(bench):
     counts = (1000000, 10000000) if bench.full else (100000, 1000000)
     with tempfile.TemporaryDirectory(prefix="niffler-fleet-bench-tables-") as place:
-        (short, _), (long, peak) = (tables(bench, count, place) for count in counts)
+        (short, _, short_cpu), (long, peak, long_cpu) = (tables(bench, count, place) for count in counts)
     report("memory of the export of %d records" % counts[1], "%.0f MB" % (peak / 1024), "<= 256 MB", peak <= 256 * 1024)
     ratio = long / short / (counts[1] / counts[0])
     report("its time a record, against %d records" % counts[0], "%.2f" % ratio, "<= 1.20", ratio <= 1.20)
+    ratio = long_cpu / short_cpu / (counts[1] / counts[0])
+    report("its CPU a record, the same", "%.2f" % ratio, "<= 1.20", ratio <= 1.20)
 
 
 PARTS = {"cpu": bench_cpu, "wall": bench_wall, "dispatch": bench_dispatch, "memory": bench_memory, "redis": bench_redis,

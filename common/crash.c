@@ -19,6 +19,11 @@ static uint64_t wanted(const char *name)
     return strtoull(text + length + 1, NULL, 10);
 }
 
+const char *crash_member(void)
+{
+    return getenv("NIFFLER_CRASH_MEMBER");
+}
+
 /* Each visit is a byte of the file that is named as the place is: as many as were there before it. */
 static uint64_t visit_among_lives(const char *folder, const char *name)
 {

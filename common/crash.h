@@ -10,14 +10,19 @@
 #ifndef NIFFLER_COMMON_CRASH_H
 #define NIFFLER_COMMON_CRASH_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #ifdef NIFFLER_CRASH_POINTS
+/* NIFFLER_CRASH_MEMBER: the name of this process in its group, so that its next life is back at once and need
+ * not wait until the one that died is missed. NULL: it has one of its own. */
+const char *crash_member(void);
 void crash_point(const char *name);
 void crash_at_number(const char *name, uint64_t number);
 #define CRASH_POINT(name) crash_point(name)
 #define CRASH_AT_NUMBER(name, number) crash_at_number(name, number)
 #else
+#define crash_member() ((const char *)NULL)
 #define CRASH_POINT(name) ((void)0)
 #define CRASH_AT_NUMBER(name, number) ((void)0)
 #endif

@@ -259,14 +259,13 @@ bool job_read_mark(int dir, const char *path, char *text, size_t size, bool *fou
     *found = descriptor >= 0;
     text[0] = '\0';
     if (descriptor < 0)
-        return errno == ENOENT ||
-               error_errno(err, ERROR_RETRY, "cannot read '%s' in the output folder", path);
+        return errno == ENOENT || error_errno(err, ERROR_RETRY, "cannot read '%s'", path);
     ssize_t length = read(descriptor, text, size - 1);
     int number = errno;
     (void)close(descriptor);
     errno = number;
     if (length < 0)
-        return error_errno(err, ERROR_RETRY, "cannot read '%s' in the output folder", path);
+        return error_errno(err, ERROR_RETRY, "cannot read '%s'", path);
     text[length] = '\0';
     text[strcspn(text, "\n")] = '\0';
     return true;

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "common/alloc.h"
+#include "common/crash.h"
 #include "common/kafka_client.h"
 
 struct property {
@@ -207,8 +208,9 @@ static bool set_client_id(rd_kafka_conf_t *conf, enum kafka_role role, struct er
     if (getrandom(&number, sizeof number, 0) != (ssize_t)sizeof number)
         return error_errno(err, ERROR_FATAL, "cannot get a random number");
     char *id = xasprintf("niffler-png-%s-%ld-%08x", host, (long)getpid(), number);
+    const char *member = crash_member() != NULL ? crash_member() : id;
     bool ok = kafka_config_set(conf, "client.id", id, err) &&
-              (role != KAFKA_RECEIVES || kafka_config_set(conf, "group.instance.id", id, err));
+              (role != KAFKA_RECEIVES || kafka_config_set(conf, "group.instance.id", member, err));
     free(id);
     return ok;
 }

@@ -14,10 +14,13 @@ if(NIFFLER_CRASH_POINTS)
     fault_test(quarantine Quarantine 600)
 endif()
 
-# Twenty thousand files, four workers, a hundred faults in three minutes: it runs alone.
-add_test(NAME fault.storm COMMAND Python3::Interpreter ${CMAKE_CURRENT_SOURCE_DIR}/fault/storm)
-set_tests_properties(fault.storm PROPERTIES LABELS fault TIMEOUT 1200 RUN_SERIAL TRUE
-    ENVIRONMENT "NIFFLER_BUILD=${PROJECT_BINARY_DIR}")
+# Twenty thousand files, four workers, a hundred faults in three minutes: it runs alone. It is about the order in which
+# processes end and come back; what the sanitizers look at, the crash points pass through.
+if(NOT NIFFLER_SANITIZE)
+    add_test(NAME fault.storm COMMAND Python3::Interpreter ${CMAKE_CURRENT_SOURCE_DIR}/fault/storm)
+    set_tests_properties(fault.storm PROPERTIES LABELS fault TIMEOUT 1200 RUN_SERIAL TRUE
+        ENVIRONMENT "NIFFLER_BUILD=${PROJECT_BINARY_DIR}")
+endif()
 fault_test(recovery Recovery 900)
 
 add_test(NAME style.fault_table COMMAND Python3::Interpreter ${CMAKE_CURRENT_SOURCE_DIR}/fault/check_readme.py)

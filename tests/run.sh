@@ -29,5 +29,5 @@ for preset in dev asan; do
     stage "$preset: build"
     cmake --build --preset "$preset" -j "$jobs"
     stage "$preset: test"
-    ctest --preset "$preset" -j 2 "$@"
+    ctest --preset "$preset" -j 4 "$@" # most of them wait for others most of the time
 done

@@ -41,7 +41,7 @@ class Topics(test_doctor.Doctor):
     def test_missing_topics_fail_and_are_not_made(self):
         for _ in range(2):
             report = self.ask(tasks="absent", dead="absent-too", status=3)
-            self.assertSays(report["kafka_tasks"], "fail", "'absent'", "make it")
+            self.assertSays(report["kafka_tasks"], "fail", "'absent'", "--create-topics makes it")
             self.assertSays(report["kafka_dead"], "fail", "'absent-too'")
             self.assertSays(report["kafka_results"], "ok")
 

@@ -278,6 +278,13 @@ class Commands(fleet.FleetCase):
         unknown = self.command("aggregate", "--rebuild", "0" * 26, status=(3,), StateDirectory=self.state)
         self.assertIn("no such job", unknown.stderr)
 
+    def test_an_aggregator_for_one_job_that_is_asked_to_end_says_that_the_job_is_not_complete(self):
+        job = self.produce()
+        aggregator = self.aggregate("--job", job)
+        fleet.wait_until(lambda: "job_open" in aggregator.stderr, 60, "the job is known")
+        self.end(aggregator, status=3)
+        self.assertIn("job %s is not complete" % job, aggregator.stderr)
+
     def test_extract_keeps_off_a_folder_whose_job_is_open(self):
         job = self.produce()
         done = self.extract(status=2)

@@ -1,7 +1,7 @@
 """What the tests with killed processes share: labels read from the sources, lives that end where they are told to, tiny jobs,
 and the comparison of every job with what `extract` writes.
 
-Every life of a process under test is a static member of its group (group.instance.id), so that the next one is back at once.
+Every life of a process under test has the same name in its group, so that the next one is back at once.
 """
 import contextlib
 import os
@@ -99,11 +99,10 @@ class CrashCase(fleet.FleetCase):
         topics = [value.encode() for name, value in self.settings.items() if name.endswith("Topic")]
         fleet.wait_until(lambda: all(topic in self.kcat("-L") for topic in topics), 60, "the broker tells of the topics")
 
-    def member(self, name):
-        """A KafkaConfigFile that makes its owner a static member."""
-        path = os.path.join(self.folder, name + ".conf")
-        harness.write_text("session.timeout.ms=10000\nheartbeat.interval.ms=300\ngroup.instance.id=%s\n" % name, path)
-        return path
+    def start(self, command, *arguments, member=None, **more):
+        """`member`: its name in the group, which the next life shall have, too."""
+        with environment(NIFFLER_CRASH_MEMBER=member):
+            return super().start(command, *arguments, **more)
 
     # ---- jobs ----
 

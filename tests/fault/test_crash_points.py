@@ -39,13 +39,12 @@ class Worker(crashing.CrashCase):
     def setUp(self):
         super().setUp()
         self.home = tiny.write(self.class_home, self.FILES, odd_every=4)
-        self.victim_config = self.member("victim")
         self.helper = None
         self.poked = 0.0
 
     def start_victim(self):
         self.poked = 0.0
-        return self.start("work", UseProcesses=2, StorageProbeSeconds=1, DrainSeconds=5, KafkaConfigFile=self.victim_config)
+        return self.start("work", UseProcesses=2, StorageProbeSeconds=1, DrainSeconds=5, member="victim")
 
     def plan(self):
         """(label, n), each label in each of three rounds."""
@@ -164,13 +163,16 @@ class Worker(crashing.CrashCase):
         for partition in range(self.PARTITIONS):
             for letter in range(5):
                 self.send("KafkaTasksTopic", b"no task %d" % letter, partition=partition)
-        aggregator = self.aggregate(KafkaConfigFile=self.member("aggregator"))
+        aggregator = self.aggregate(member="aggregator")
         self.make_cancelled_job()
         plan = self.plan()
         for count, (label, number) in enumerate(plan):
             if count % 2 == 0 and label not in self.FIRST:
                 self.ensure_job()
                 self.pass_on()
+            if label == "queue.given_alone":  # that is so from the second death on
+                for number_before in (2, 3):
+                    self.live("worker.task_read", number_before, self.start_victim, lambda process: self.ensure_job())
             self.killed_at = None
             self.live(label, number, self.start_victim, lambda process, label=label: self.poke(label, process))
             self.open_storage()
@@ -212,14 +214,13 @@ class Aggregator(crashing.CrashCase):
         self.sink = smtp.Smtp(os.path.join(self.folder, "smtp"))
         self.addCleanup(self.sink.close)
         self.sink.start()
-        self.config = self.member("aggregator")
         self.poked = 0.0
         self.deaths = 0
         self.replaced = None
 
     def start_victim(self, *arguments):
         self.poked = 0.0
-        return self.aggregate(*arguments, KafkaConfigFile=self.config, SmtpUrl=self.sink.url, SmtpStartTls="off",
+        return self.aggregate(*arguments, member="aggregator", SmtpUrl=self.sink.url, SmtpStartTls="off",
                               MailFrom="from@example.com")
 
     def every(self, seconds):
@@ -289,7 +290,7 @@ class Aggregator(crashing.CrashCase):
         for number in (1, 2, 3):
             for label in self.BY_CANCEL:
                 self.die(label, number)
-        worker = self.work(KafkaConfigFile=self.member("worker"))
+        worker = self.work(member="worker")
         others = self.BY_CANCEL | self.BY_REBUILD | self.BY_LOAD | self.NOT_HERE
         for turn in range(3):
             for label in mine + QUEUE:

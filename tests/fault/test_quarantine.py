@@ -26,7 +26,6 @@ class Quarantine(crashing.CrashCase):
     def supervise(self, *names):
         """Workers that are started again when they die, until the job is over; -> them all."""
         began, alive = [], {}
-        configs = {name: self.member(name) for name in names}
         end = time.monotonic() + fleet.PATIENCE
         while self.job.is_open():
             self.assertLess(time.monotonic(), end, "the job ends")
@@ -36,8 +35,7 @@ class Quarantine(crashing.CrashCase):
                 if name in alive:
                     self.assertEqual(alive[name].status, -signal.SIGKILL, alive[name].stderr)
                 with crashing.environment(NIFFLER_CRASH="worker.seq:%d" % POISON):
-                    alive[name] = self.start("work", UseProcesses=2, KafkaConfigFile=configs[name],
-                                             MetricsListen="127.0.0.1:0")
+                    alive[name] = self.start("work", UseProcesses=2, member=name, MetricsListen="127.0.0.1:0")
                 began.append(alive[name])
             time.sleep(0.05)
         return began

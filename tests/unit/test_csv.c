@@ -329,7 +329,7 @@ static void numbers_are_short_and_exact(void **state)
     }
     fixture_add(fx);
     export(fx, &(struct csv_options){.dicom_home = "/d"});
-    size_t length;
+    size_t length = 0;
     char *text = read_file(fx, "mapping.csv", &length);
     struct table table = parse(text, length);
     assert_int_equal(table.row_count, 1 + sizeof cases / sizeof *cases);
@@ -388,7 +388,7 @@ static void hostile_names_and_values_come_back(void **state)
     record_add_cell(rec, "bad", 3, "\xff\xfe", 2);
     fixture_add(fx);
     export(fx, &(struct csv_options){.dicom_home = "/d"});
-    size_t length;
+    size_t length = 0;
     char *text = read_file(fx, "metadata.csv", &length);
     struct table table = parse(text, length);
     const char *expected[] = {"a,b",           "\"q\"",      "line\r\n", "bad",          "file",
