@@ -32,6 +32,7 @@ static void forget_share(struct kafka_receiver *receiver)
     receiver->commit_serial++;
     receiver->is_revoking = false;
     receiver->is_paused = false;
+    receiver->is_unread = false;
     receiver->is_member = false;
     /* receiver->alone, if any, is still in flight: nothing is given out beside it. */
 }
@@ -130,8 +131,36 @@ static bool is_busy(struct kafka_receiver *receiver)
     return false;
 }
 
+/* librdkafka 2.0.2 gives up on an assignment whose committed offsets it could not read (a coordinator that
+ * moves or comes back answers NOT_COORDINATOR): it reports the error once, and fetches nothing for ever. What
+ * we have read ourselves says where to begin; assigning the same share with these offsets makes it begin. */
+static void begin_unread(struct kafka_receiver *receiver)
+{
+    rd_kafka_t *handle = receiver->kafka.client.handle;
+    for (size_t i = 0; i < receiver->partition_count; i++)
+        if (!receiver->partitions[i].is_known)
+            return; /* queue_kafka_serve_commits() goes on reading */
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new((int)receiver->partition_count);
+    for (size_t i = 0; i < receiver->partition_count; i++) {
+        const struct partition *partition = &receiver->partitions[i];
+        rd_kafka_topic_partition_list_add(list, receiver->kafka.topic, partition->id)->offset =
+            partition->window.is_begun ? partition->window.next
+            : partition->start >= 0    ? partition->start
+                                       : RD_KAFKA_OFFSET_BEGINNING;
+    }
+    rd_kafka_resp_err_t code = rd_kafka_assign(handle, list);
+    if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
+        kafka_client_trouble(&receiver->kafka.client, "assignment", code, NULL);
+    rd_kafka_topic_partition_list_destroy(list);
+    receiver->is_unread = false;
+    receiver->is_paused = false;
+}
+
 void queue_kafka_serve_group(struct kafka_receiver *receiver)
 {
+    if (receiver->is_unread && receiver->is_member && !receiver->is_revoking &&
+        rd_kafka_assignment_lost(receiver->kafka.client.handle) == 0)
+        begin_unread(receiver);
     if (!receiver->is_revoking)
         return;
     bool is_lost = rd_kafka_assignment_lost(receiver->kafka.client.handle) != 0;

@@ -121,6 +121,7 @@ struct kafka_receiver {
     bool is_paused;
     int64_t polled_ms; /* librdkafka's queue was last looked into */
     int64_t read_due_ms;
+    bool is_unread; /* librdkafka could not read where to begin, and does not begin: we tell it */
 
     uint64_t commit_serial;
     bool is_committing; /* commit_serial is not answered for */

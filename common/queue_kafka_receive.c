@@ -170,6 +170,7 @@ static void take_error(struct kafka_receiver *receiver, const rd_kafka_message_t
                           "no permission to join Kafka's group '%s'; the user needs Read on it",
                           receiver->group);
     }
+    receiver->is_unread |= strstr(rd_kafka_message_errstr(message), "committed offsets") != NULL;
     kafka_client_trouble(client, "receive", message->err, rd_kafka_message_errstr(message));
 }
 

@@ -327,6 +327,7 @@ class Storage(FaultCase):
                         pass
             elif fault == "gone":
                 go()
+                self.wait_readiness(aggregator, 503)  # within a second; a quick worker would be done before
             worker = self.work()
             self.wait_readiness(aggregator, 503)
             time.sleep(3)

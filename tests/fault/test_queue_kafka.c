@@ -17,7 +17,7 @@
 /* The mock cluster lets new groups wait for 3 s: shorter sessions end meanwhile. */
 #define FAST "session.timeout.ms=4000\nheartbeat.interval.ms=100\n"
 
-enum { OFFSET_COMMIT = 8 }; /* the request's number in Kafka's protocol */
+enum { OFFSET_COMMIT = 8, OFFSET_FETCH = 9 }; /* the requests' numbers in Kafka's protocol */
 
 /* ---- members in processes of their own: this program again, told what to do ------------------------ */
 
@@ -459,6 +459,27 @@ static void test_commits_that_fail_are_tried_again(void **context)
     broker_close(&broker);
 }
 
+/* Where librdkafka cannot read the committed offsets of its share, it fetches nothing, and says so once. */
+static void test_a_share_whose_offsets_could_not_be_read_is_begun(void **context)
+{
+    (void)context;
+    struct broker broker;
+    broker_open(&broker, 2, FAST);
+    struct queue *to = open_sender(&broker), *from = open_receiver(&broker, true);
+    rd_kafka_mock_push_request_errors(broker.cluster, OFFSET_FETCH, 2, RD_KAFKA_RESP_ERR_NOT_COORDINATOR,
+                                      RD_KAFKA_RESP_ERR_NOT_COORDINATOR);
+    send_text(to, 0, "1");
+    send_text(to, 1, "2");
+    for (int i = 0; i < 2; i++) {
+        struct queue_message message = receive(from, LONG_MS);
+        assert_non_null(message.bytes);
+        ack(from, &message);
+    }
+    queue_close(from);
+    queue_close(to);
+    broker_close(&broker);
+}
+
 /* The positions of partitions without any message are committed too: they would start anew elsewhere else. */
 static void test_empty_partitions_are_committed(void **context)
 {
@@ -513,6 +534,7 @@ int main(int count, char **arguments)
         cmocka_unit_test(test_revocation_does_not_wait_for_ever),
         cmocka_unit_test(test_serving_without_receiving_is_bounded),
         cmocka_unit_test(test_commits_that_fail_are_tried_again),
+        cmocka_unit_test(test_a_share_whose_offsets_could_not_be_read_is_begun),
         cmocka_unit_test(test_empty_partitions_are_committed),
         cmocka_unit_test(test_the_end_does_not_wait_for_a_frozen_broker),
     };
