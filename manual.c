@@ -52,6 +52,7 @@ static const struct {
     {"job_open", "A job has begun."},
     {"kafka_assigned", "Kafka gave this process partitions of a topic."},
     {"kafka_error", "Kafka does not answer as it should; what is to be done is tried again."},
+    {"kafka_fenced", "Kafka took this process for two of one name; it goes on as another member."},
     {"kafka_log", "A warning of the Kafka client; debugging shows all that it logs."},
     {"kafka_log_cut", "A partition counts from a lower offset again: its topic was made anew, or cut."},
     {"kafka_not_left", "A broker did not answer to the end of a membership; it ends by its time limit."},

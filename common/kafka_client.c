@@ -142,7 +142,7 @@ static void on_error(rd_kafka_t *handle, int code, const char *reason, void *con
         if (client->role == KAFKA_SENDS)
             kafka_client_fail(client, ERROR_BUG, "the order of what was sent is lost (%s): %s",
                               rd_kafka_err2name(cause), fatal);
-        else
+        else if (cause != RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID) /* of which the receiver makes a new start */
             kafka_client_fail(client, ERROR_FATAL, "Kafka ends this membership (%s): %s",
                               rd_kafka_err2name(cause), fatal);
         reason = fatal;

@@ -18,7 +18,7 @@
 #define SLICE_MS 50
 #define UNSUBSCRIBE_SLICE_MS 5
 
-static void forget_share(struct kafka_receiver *receiver)
+void queue_kafka_forget_share(struct kafka_receiver *receiver)
 {
     queue_kafka_drop_waiting(receiver);
     for (size_t i = 0; i < receiver->partition_count; i++)
@@ -61,7 +61,7 @@ void queue_kafka_begin_anew(struct kafka_receiver *receiver, struct partition *p
 static void on_assigned(struct kafka_receiver *receiver, const rd_kafka_topic_partition_list_t *list)
 {
     rd_kafka_t *handle = receiver->kafka.client.handle;
-    forget_share(receiver);
+    queue_kafka_forget_share(receiver);
     receiver->partition_count = (size_t)list->cnt;
     receiver->partitions = xcalloc(receiver->partition_count + 1, sizeof *receiver->partitions);
     for (size_t i = 0; i < receiver->partition_count; i++) {
@@ -95,7 +95,7 @@ static void unassign(struct kafka_receiver *receiver)
     log_event(is_lost ? LOG_LEVEL_WARN : LOG_LEVEL_INFO, "kafka", "kafka_revoked",
               "topic=%s partitions=%zu unfinished=%zu lost=%s", log_text(receiver->kafka.topic),
               receiver->partition_count, receiver->given.count, is_lost ? "yes" : "no");
-    forget_share(receiver);
+    queue_kafka_forget_share(receiver);
     rd_kafka_resp_err_t code = rd_kafka_assign(receiver->kafka.client.handle, NULL);
     if (code != RD_KAFKA_RESP_ERR_NO_ERROR)
         kafka_client_trouble(&receiver->kafka.client, "assignment", code, NULL);
@@ -210,7 +210,7 @@ static bool leave_group(struct kafka_receiver *receiver)
     rd_kafka_queue_io_event_enable(receiver->answers, -1, NULL, 0);
     if (receiver->is_member && rd_kafka_assignment_lost(handle) == 0)
         queue_kafka_commit_peace(receiver);
-    forget_share(receiver);
+    queue_kafka_forget_share(receiver);
     unsubscribe(handle, end);
     rd_kafka_queue_t *rest = rd_kafka_queue_new(handle);
     rd_kafka_error_t *error = rd_kafka_consumer_close_queue(handle, rest);

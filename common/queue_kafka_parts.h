@@ -123,6 +123,9 @@ struct kafka_receiver {
     int64_t read_due_ms;
     bool is_unread; /* librdkafka could not read where to begin, and does not begin: we tell it */
 
+    unsigned renewals; /* as another member, since renewed_ms */
+    int64_t renewed_ms;
+
     uint64_t commit_serial;
     bool is_committing; /* commit_serial is not answered for */
     bool commit_soon;   /* somebody waits for it */
@@ -147,6 +150,9 @@ void queue_kafka_drop_waiting(struct kafka_receiver *receiver);
 void queue_kafka_drop_partition(struct kafka_receiver *receiver, int32_t id);
 
 void queue_kafka_receiver_free(struct kafka_receiver *receiver);
+
+/* Nothing is ours any more; what is in flight is acknowledged to nobody. */
+void queue_kafka_forget_share(struct kafka_receiver *receiver);
 
 /* group: the callback of librdkafka; what follows when time has come; the end, which takes the receiver and
  * blocks for up to 5 s. */

@@ -20,8 +20,10 @@
 #define RESUME_BELOW 16
 #define WINDOW_MAX 65536u /* behind a message that is never done no more than this are given out */
 #define POLL_AT_LEAST_MS 1000
-#define POLL_MOST 1000      /* in one go */
-#define STEP_MS 100         /* commits and the like are looked after that often while receive() waits */
+#define POLL_MOST 1000 /* in one go */
+#define STEP_MS 100    /* commits and the like are looked after that often while receive() waits */
+#define RENEWALS_MAX 5
+#define RENEWAL_SPAN_MS 60000
 #define ASK_AT_OPEN_MS 5000 /* for the topic, so that a wrong name or password is told at once */
 
 struct kafka_receiver *queue_kafka_receiver_of(struct queue *q)
@@ -253,8 +255,55 @@ static void update_event(struct kafka_receiver *receiver)
         queue_kafka_raise(&receiver->kafka);
 }
 
+static bool connect_receiver(struct kafka_receiver *receiver, const struct queue_kafka_options *options,
+                             int patience_ms, struct error *err);
+
+/* A broker that was frozen answers questions of before, too: to join the group a second time under the same
+ * name is to be fenced by oneself, which librdkafka takes for its end. So the receiver begins again, as
+ * another member. Where it is fenced again and again, somebody else has its name. */
+static bool become_another_member(struct kafka_receiver *receiver, struct error *err)
+{
+    struct kafka_client *client = &receiver->kafka.client;
+    const struct queue_kafka_options options = {.settings = client->settings,
+                                                .topic = receiver->kafka.topic,
+                                                .group = receiver->group,
+                                                .marks_suspects = receiver->marks_suspects};
+    int64_t now = meter_now_ms();
+    if (now - receiver->renewed_ms >= RENEWAL_SPAN_MS)
+        receiver->renewals = 0;
+    receiver->renewed_ms = now;
+    if (++receiver->renewals > RENEWALS_MAX)
+        return error_set(err, ERROR_FATAL,
+                         "another member of Kafka's group '%s' has the same group.instance.id",
+                         receiver->group);
+    log_event(LOG_LEVEL_WARN, "kafka", "kafka_fenced", "topic=%s", log_text(receiver->kafka.topic));
+    rd_kafka_queue_io_event_enable(receiver->events, -1, NULL, 0);
+    rd_kafka_queue_io_event_enable(receiver->answers, -1, NULL, 0);
+    queue_kafka_forget_share(receiver);
+    rd_kafka_queue_destroy(receiver->answers);
+    rd_kafka_queue_destroy(receiver->events);
+    receiver->events = receiver->answers = NULL;
+    rd_kafka_destroy_flags(client->handle, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+    client->handle = NULL;
+    return connect_receiver(receiver, &options, POLL_AT_LEAST_MS, err);
+}
+
+/* Whether the membership has come to an end, of which librdkafka tells in more than one way. */
+static bool check_membership(struct kafka_receiver *receiver, struct error *err)
+{
+    char text[256];
+    rd_kafka_resp_err_t cause = rd_kafka_fatal_error(receiver->kafka.client.handle, text, sizeof text);
+    if (cause == RD_KAFKA_RESP_ERR_NO_ERROR)
+        return true;
+    if (cause == RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID)
+        return become_another_member(receiver, err);
+    return error_set(err, ERROR_FATAL, "Kafka ends this membership (%s): %s", rd_kafka_err2name(cause), text);
+}
+
 static bool step(struct kafka_receiver *receiver, struct error *err)
 {
+    if (!check_membership(receiver, err))
+        return false;
     queue_kafka_lower(&receiver->kafka);
     while (rd_kafka_queue_poll_callback(receiver->answers, 0) > 0)
         continue;

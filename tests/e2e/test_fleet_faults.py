@@ -503,6 +503,8 @@ class Drain(FaultCase):
             crew[name].kill9()
             crew[name] = self.aggregate() if name == "c" else self.work()
         self.wait_complete()
+        for process in crew.values():  # one that was begun just now must have come to where it listens to signals
+            fleet.wait_until(lambda p=process: "event=started" in p.stderr, 60, process.name + " has started")
         self.end(*crew.values())
         files = harness.ledger(self.aggregate_job(job).stdout)[0]
         self.assertEqual(sorted(self.times_done(job)), list(range(files)))

@@ -424,6 +424,12 @@ static void test_serving_without_receiving_is_bounded(void **context)
     broker_close(&broker);
 }
 
+static void fence(struct queue *q)
+{
+    rd_kafka_t *handle = ((struct kafka_queue *)q)->client.handle; /* the queue is its first member */
+    (void)rd_kafka_test_fatal_error(handle, RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID, "of two of one name");
+}
+
 static void test_commits_that_fail_are_tried_again(void **context)
 {
     (void)context;
@@ -454,6 +460,38 @@ static void test_commits_that_fail_are_tried_again(void **context)
     serve_for(from, 500);
     assert_int_equal(state_of(from).rebalances, 2);
     assert_int_equal(committed(&broker, 0, text), 2);
+    queue_close(from);
+    queue_close(to);
+    broker_close(&broker);
+}
+
+/* As after a broker was frozen, which then answers questions of before. Too often, and somebody has our name.
+ */
+static void test_a_fenced_member_begins_again(void **context)
+{
+    (void)context;
+    struct broker broker;
+    struct queue_message message;
+    struct error err;
+    broker_open(&broker, 1, FAST);
+    struct queue *to = open_sender(&broker), *from = open_receiver(&broker, true);
+    for (int i = 0; i < 3; i++) {
+        send_text(to, 0, "message");
+        message = receive(from, LONG_MS);
+        check_text(&message, "message");
+        ack(from, &message);
+        serve_for(from, 300);
+        fence(from);
+    }
+    assert_int_equal(state_of(from).rebalances, 3);
+    bool ok = true;
+    for (int i = 0; ok && i < 10; i++) {
+        ok = queue_receive(from, 100, &message, &err);
+        fence(from);
+    }
+    assert_false(ok);
+    assert_int_equal(err.kind, ERROR_FATAL);
+    assert_non_null(strstr(err.text, "group.instance.id"));
     queue_close(from);
     queue_close(to);
     broker_close(&broker);
@@ -534,6 +572,7 @@ int main(int count, char **arguments)
         cmocka_unit_test(test_revocation_does_not_wait_for_ever),
         cmocka_unit_test(test_serving_without_receiving_is_bounded),
         cmocka_unit_test(test_commits_that_fail_are_tried_again),
+        cmocka_unit_test(test_a_fenced_member_begins_again),
         cmocka_unit_test(test_a_share_whose_offsets_could_not_be_read_is_begun),
         cmocka_unit_test(test_empty_partitions_are_committed),
         cmocka_unit_test(test_the_end_does_not_wait_for_a_frozen_broker),
