@@ -133,7 +133,9 @@ class Recovery(crashing.CrashCase):
         """An aggregator is killed in the middle of a job; -> the worker, which goes on."""
         aggregator, worker = self.aggregate(), self.work()
         self.wait_pictures(60)
-        fleet.wait_until(self.stores, 60, "the store is there")
+        known = os.path.join(self.state, "jobs", self.jobs[-1].id)
+        fleet.wait_until(lambda: os.path.exists(known), 60, "the aggregator knows the job, and its store holds it")
+        self.assertTrue(any(os.path.getsize(path) > 0 for path in self.stores() if path.endswith(".db")))
         aggregator.kill9()
         self.assertTrue(self.jobs[-1].is_open())
         return worker
