@@ -236,6 +236,7 @@ static bool serve(struct fleet *fleet, struct error *err)
         }
         if (!step(fleet, err))
             return false;
+        closing_sweep(&fleet->closing);
         closing_take_mails(&fleet->closing);
         report(fleet);
     }

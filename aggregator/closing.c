@@ -16,7 +16,8 @@
 #include "common/meter.h"
 #include "common/outputs.h"
 
-#define STALLED_MS 600000 /* without a record, when some are due */
+#define STALLED_MS 600000   /* without a record, when some are due */
+#define SWEEP_AFTER_MS 2000 /* workers look for the end of a job once a second */
 #define EPOCH_FILE "epoch"
 #define EPOCH_MAX ((uint64_t)1 << 53) /* Redis compares doubles */
 #define PACE_MS 1000                  /* the rate is that of some such spans */
@@ -30,6 +31,59 @@ struct ended_job {
     unsigned round;
     struct progress progress; /* its texts are the two above, and constants */
 };
+
+struct late_sweep {
+    struct late_sweep *next;
+    char *output; /* below OutputRoot */
+    int64_t due_ms;
+};
+
+/* ---- drafts of those who had not seen the end ---- */
+
+static void sweep_later(struct closing *closing, const char *output)
+{
+    struct late_sweep *sweep = xcalloc(1, sizeof *sweep);
+    sweep->output = xstrdup(output);
+    sweep->due_ms = meter_now_ms() + SWEEP_AFTER_MS;
+    sweep->next = closing->sweeps;
+    closing->sweeps = sweep;
+}
+
+/* Not where another job has begun since: its drafts are alive. Who still works on the old one does it in
+ * vain, and finds that the job is over. */
+static void sweep_once_more(const struct closing *closing, const char *output)
+{
+    struct error ignored;
+    char job[64];
+    bool is_open;
+    int dir;
+    if (!files_open_folder_beneath(closing->output_root, output, &dir, &ignored))
+        return;
+    if (job_read_mark(dir, JOB_OPEN, job, sizeof job, &is_open, &ignored) && !is_open)
+        outputs_sweep_drafts(dir);
+    (void)close(dir);
+}
+
+static void sweep_due(struct closing *closing, int64_t until_ms)
+{
+    struct late_sweep **link = &closing->sweeps;
+    while (*link != NULL) {
+        struct late_sweep *sweep = *link;
+        if (sweep->due_ms > until_ms) {
+            link = &sweep->next;
+            continue;
+        }
+        *link = sweep->next;
+        sweep_once_more(closing, sweep->output);
+        free(sweep->output);
+        free(sweep);
+    }
+}
+
+void closing_sweep(struct closing *closing)
+{
+    sweep_due(closing, meter_now_ms());
+}
 
 /* ---- opening ---- */
 
@@ -107,6 +161,7 @@ void closing_close(struct closing *closing)
         outbox_stop(closing->outbox);
         closing_take_mails(closing); /* what was settled last */
     }
+    sweep_due(closing, INT64_MAX);
     outbox_close(closing->outbox);
     view_close(closing->view, VIEW_CLOSE_MS);
     while (closing->ended != NULL) {
@@ -355,6 +410,8 @@ bool closing_end_job(struct closing *closing, struct open_job *job, struct error
     (void)snprintf(id, sizeof id, "%s", job->job.id);
     if (wants_mail)
         remember(closing, &progress, job->round);
+    if (written)
+        sweep_later(closing, job->job.output);
     bool ok = jobs_end(closing->options.jobs, job, err);
     if (ok && wants_mail) { /* it is on file: where we end here, the next life sends it */
         mail.job = id;

@@ -24,12 +24,14 @@ struct closing_options {
 };
 
 struct ended_job;
+struct late_sweep;
 struct closing {
     struct closing_options options;
     int output_root, state_dir;
     struct view *view;
     struct outbox *outbox;
-    struct ended_job *ended; /* whose mail is not settled */
+    struct ended_job *ended;   /* whose mail is not settled */
+    struct late_sweep *sweeps; /* output folders to be swept once more */
     uint64_t epoch;
     int64_t record_ms; /* the last record that was shown */
     bool waits_for_storage;
@@ -45,6 +47,10 @@ void closing_close(struct closing *closing); /* accepts a cleared one */
 /* End a job that is complete or cancelled, whose records are committed: `job` is freed, or its try_ms says
  * when to call again. Fails with ERROR_RETRY (the state), ERROR_FATAL. */
 MUST_CHECK bool closing_end_job(struct closing *closing, struct open_job *job, struct error *err);
+
+/* Sweep the folders of jobs that ended a while ago once more: a worker that had not seen the end yet, and was
+ * killed, leaves a draft behind. */
+void closing_sweep(struct closing *closing);
 
 /* Note what has become of mails. */
 void closing_take_mails(struct closing *closing);
