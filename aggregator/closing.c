@@ -308,6 +308,17 @@ static bool unmark_open(int dir, const struct open_job *job, struct error *err)
     return true;
 }
 
+/* A job that failed holds its folder no longer, if the folder can be had. */
+static void release_folder(const struct closing *closing, const struct open_job *job)
+{
+    struct error ignored;
+    int dir = -1;
+    if (!files_open_folder_beneath(closing->output_root, job->job.output, &dir, &ignored))
+        return;
+    (void)!unmark_open(dir, job, &ignored);
+    (void)close(dir);
+}
+
 /* All that needs the output folder. */
 static bool write_outputs(struct closing *closing, struct open_job *job, struct store_counts *counts,
                           bool wants_mail, struct error *err)
@@ -338,8 +349,8 @@ out:
     return ok;
 }
 
-/* Wait for storage that fails. A job whose output folder leads out of the root comes to an end without
- * outputs. */
+/* Wait for storage that fails. A job whose outputs can never be written (its folder leads out of the root)
+ * comes to an end without them. */
 static bool cope(struct closing *closing, struct open_job *job, const struct error *cause, bool *is_over,
                  struct error *err)
 {
@@ -347,6 +358,7 @@ static bool cope(struct closing *closing, struct open_job *job, const struct err
     if (*is_over) {
         log_event(LOG_LEVEL_ERROR, "aggregator", "job_failed", "job=%s reason=%s", log_text(job->job.id),
                   log_text(cause->text));
+        release_folder(closing, job);
         return complete_state(job->store, "failed", err);
     }
     if (cause->kind != ERROR_RETRY || store_is_broken(job->store)) {

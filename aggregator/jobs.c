@@ -139,6 +139,7 @@ bool jobs_load_facts(struct open_job *job, struct error *err)
     char *text = NULL;
     job->total = JOBS_TOTAL_UNKNOWN;
     if (!load_number(job->store, "total", &job->total, err) ||
+        !load_number(job->store, "cancelled", &cancelled, err) ||
         !load_number(job->store, "round", &round, err) || !load_number(job->store, "sealed", &sealed, err) ||
         !store_get(job->store, "progress", &text, err))
         return false;
@@ -159,6 +160,18 @@ bool jobs_load_facts(struct open_job *job, struct error *err)
 char *jobs_file(const char *folder, const char *id)
 {
     return xasprintf("%s/%s", folder, id);
+}
+
+bool jobs_move_file(const struct jobs *jobs, const char *from_folder, const char *to_folder, const char *id,
+                    struct error *err)
+{
+    char *from = jobs_file(from_folder, id), *to = jobs_file(to_folder, id);
+    bool ok = renameat(jobs->dir, from, jobs->dir, to) == 0 ||
+              (errno == ENOENT && faccessat(jobs->dir, to, F_OK, 0) == 0) ||
+              error_errno(err, ERROR_RETRY, "StateDirectory: cannot move a job's file");
+    free(from);
+    free(to);
+    return ok;
 }
 
 bool jobs_open_store(const struct jobs *jobs, const char *output, struct store **store, struct error *err)
@@ -444,12 +457,7 @@ bool jobs_is_complete(const struct open_job *job)
 
 bool jobs_end(struct jobs *jobs, struct open_job *job, struct error *err)
 {
-    char *from = jobs_file(JOBS_OPEN, job->job.id), *to = jobs_file(JOBS_CLOSED, job->job.id);
-    bool ok = renameat(jobs->dir, from, jobs->dir, to) == 0 ||
-              error_errno(err, ERROR_RETRY, "StateDirectory: cannot move a job's file");
-    free(from);
-    free(to);
-    if (!ok)
+    if (!jobs_move_file(jobs, JOBS_OPEN, JOBS_CLOSED, job->job.id, err))
         return false;
     CRASH_POINT("aggregator.job_ended");
     struct open_job **link = &jobs->first;

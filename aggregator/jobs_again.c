@@ -128,6 +128,8 @@ bool jobs_reopen(struct jobs *jobs, const struct notice *notice, int output_root
             return false;
         if (!is_known)
             return error_set(err, ERROR_INPUT, "job %s is not complete", notice->job.id);
+        if (!jobs_move_file(jobs, JOBS_CLOSED, JOBS_OPEN, job->job.id, err))
+            return false;
         *out = job;
         return true;
     }
@@ -148,11 +150,7 @@ bool jobs_reopen(struct jobs *jobs, const struct notice *notice, int output_root
     if (!ok || (!is_known && !begin_round(job, notice, err)))
         return false;
     CRASH_POINT("aggregator.round_begun");
-    char *from = jobs_file(JOBS_CLOSED, job->job.id), *to = jobs_file(JOBS_OPEN, job->job.id);
-    ok = renameat(jobs->dir, from, jobs->dir, to) == 0 ||
-         error_errno(err, ERROR_FATAL, "StateDirectory: cannot move a job's file");
-    free(from);
-    free(to);
+    ok = jobs_move_file(jobs, JOBS_CLOSED, JOBS_OPEN, job->job.id, err);
     jobs->last_closed[0] = '\0';
     CRASH_POINT("aggregator.job_reopened");
     *out = ok ? job : NULL;

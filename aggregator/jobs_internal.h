@@ -15,6 +15,11 @@ struct jobs {
 };
 
 char *jobs_file(const char *folder, const char *id); /* below StateDirectory; returns new */
+
+/* Move a job's notice between the folders above; one that has been moved is where it should be. Fails with
+ * ERROR_RETRY. */
+MUST_CHECK bool jobs_move_file(const struct jobs *jobs, const char *from_folder, const char *to_folder,
+                               const char *id, struct error *err);
 MUST_CHECK bool jobs_open_store(const struct jobs *jobs, const char *output, struct store **store,
                                 struct error *err);
 

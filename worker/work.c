@@ -189,8 +189,6 @@ static bool set_aside(struct work *work, struct work_file *file, const struct er
 
 /* ---- beginning a file ---- */
 
-enum start { START_DECODER, START_NOTHING }; /* START_NOTHING: all is done that is to be done */
-
 /* Read the task and open its folders. Fails with ERROR_INPUT: not a task; ERROR_RETRY. */
 static bool take_task(struct work *work, struct work_file *file, struct error *err)
 {
