@@ -6,7 +6,7 @@
 #include "common/json.h"
 
 /* One row for each option: its name, and how to reach it. Both directions walk this table. */
-enum option_type { OPTION_BOOL, OPTION_ENUM, OPTION_U32, OPTION_U64 };
+enum option_type { OPTION_BOOL, OPTION_ENUM, OPTION_U32, OPTION_U64, OPTION_DOUBLE };
 struct option_row {
     const char *name;
     enum option_type type;
@@ -24,7 +24,13 @@ static const struct option_row option_rows[] = {
     ROW("public_headers_only", OPTION_BOOL, public_headers_only, 0),
     ROW("invert_monochrome1", OPTION_BOOL, invert_monochrome1, 0),
     ROW("pattern_given", OPTION_BOOL, pattern_given, 0),
-    ROW("pixel_scaling", OPTION_ENUM, pixel_scaling, PIXEL_SCALING_STORED),
+    ROW("pixel_scaling", OPTION_ENUM, pixel_scaling, PIXEL_SCALING_WINDOW),
+    ROW("window", OPTION_ENUM, window, WINDOW_AUTO),
+    ROW("window_index", OPTION_U32, window_index, 0),
+    ROW("window_center", OPTION_DOUBLE, window_center, 0),
+    ROW("window_width", OPTION_DOUBLE, window_width, 0),
+    ROW("overlays", OPTION_ENUM, overlays, OVERLAYS_BURN),
+    ROW("allow_truncated", OPTION_BOOL, allow_truncated, 0),
     ROW("flattened_to_level", OPTION_ENUM, flattened_to_level, FLATTEN_SERIES),
     ROW("value_format", OPTION_ENUM, value_format, VALUE_FORMAT_NIFFLER),
     ROW("frames", OPTION_ENUM, frames, FRAMES_NUMBER),
@@ -63,6 +69,11 @@ static void option_read(struct json_reader *in, struct options *options, const s
         *(bool *)place = json_bool(in);
         return;
     }
+    if (row->type == OPTION_DOUBLE) {
+        double number = json_double(in);
+        memcpy(place, &number, sizeof number);
+        return;
+    }
     uint64_t large = json_u64(in);
     uint32_t small = (uint32_t)large;
     if (row->type == OPTION_U64)
@@ -78,14 +89,15 @@ void options_to_json(const struct options *options, struct buffer *out)
     _Static_assert(sizeof(enum pixel_scaling) == sizeof(uint32_t), "enumerations are read as 32-bit numbers");
     for (size_t i = 0; i < ROW_COUNT; i++) {
         const struct option_row *row = &option_rows[i];
-        uint64_t value = option_get(options, row);
         buffer_append_char(out, i == 0 ? '{' : ',');
         json_append_string(out, row->name, strlen(row->name));
         buffer_append_char(out, ':');
         if (row->type == OPTION_BOOL)
-            buffer_append_text(out, value != 0 ? "true" : "false");
+            buffer_append_text(out, option_get(options, row) != 0 ? "true" : "false");
+        else if (row->type == OPTION_DOUBLE)
+            json_append_double(out, *(const double *)(const void *)((const char *)options + row->offset));
         else
-            buffer_append_u64(out, value);
+            buffer_append_u64(out, option_get(options, row));
     }
     buffer_append_char(out, '}');
 }

@@ -13,6 +13,7 @@ enum pixel_scaling {
     PIXEL_SCALING_FULL,    /* min(0, lowest) -> 0, highest -> white        */
     PIXEL_SCALING_NIFFLER, /* trunc(max(x, 0) / highest * white)           */
     PIXEL_SCALING_STORED,  /* the stored values, lifted to be non-negative */
+    PIXEL_SCALING_WINDOW,  /* Modality LUT, then VOI LUT: window.h         */
 };
 
 enum flatten_level { FLATTEN_PATIENT, FLATTEN_STUDY, FLATTEN_SERIES };
@@ -21,6 +22,14 @@ enum value_format {
     VALUE_FORMAT_DICOM,   /* a\b            */
     VALUE_FORMAT_NIFFLER, /* Python's text  */
 };
+
+enum window_choice {
+    WINDOW_INDEX,  /* the n-th of the file                             */
+    WINDOW_VALUES, /* centre and width                                 */
+    WINDOW_AUTO,   /* 1st to 99th percentile of the frame, no padding  */
+};
+
+enum overlays_choice { OVERLAYS_NONE, OVERLAYS_BURN };
 
 enum frames_choice { FRAMES_ALL, FRAMES_FIRST, FRAMES_MIDDLE, FRAMES_NUMBER };
 
@@ -34,6 +43,12 @@ struct options {
     enum pixel_scaling pixel_scaling;
     enum flatten_level flattened_to_level;
     enum value_format value_format;
+    enum window_choice window; /* with PIXEL_SCALING_WINDOW */
+    uint32_t window_index;     /* from 1; with WINDOW_INDEX */
+    double window_center;      /* in the values behind the Modality LUT; with WINDOW_VALUES */
+    double window_width;       /* at least 1; with WINDOW_VALUES */
+    enum overlays_choice overlays;
+    bool allow_truncated; /* missing pixel bytes become 0, and the row says so; else they fail the frame */
     enum frames_choice frames;
     uint32_t frame_number;    /* from 1; with FRAMES_NUMBER                      */
     uint64_t max_value_bytes; /* longer values are cut with a mark; 0: unlimited */

@@ -23,7 +23,8 @@ const char settings_key_file_pattern[] = "FilePattern";
 /* In the order of the enumerations they stand for. */
 static const char *const compatibility_choices[] = {"none", "niffler", NULL};
 static const char *const level_choices[] = {"patient", "study", "series", NULL};
-static const char *const scaling_choices[] = {"full", "niffler", "stored", NULL};
+static const char *const scaling_choices[] = {"full", "niffler", "stored", "window", NULL};
+static const char *const overlays_choices[] = {"none", "burn", NULL};
 static const char *const value_format_choices[] = {"dicom", "niffler", NULL};
 static const char *const start_tls_choices[] = {"required", "off", NULL};
 static const char *const log_level_choices[] = {"error", "warn", "info", "debug", NULL};
@@ -77,7 +78,12 @@ const struct settings_row settings_table[] = {
      "its maximum white. "
      "niffler: negative values become 0, the maximum white. stored: the exact stored values, from which the "
      "original can be "
-     "had back."},
+     "had back. window: as a radiologist sees it, by the file's Modality LUT and the window of Window."},
+    {output_section, "Window", "WINDOW", SETTINGS_WINDOW, FIELD(options.window), 1, UINT32_MAX, NO_CHOICES,
+     "index:1", SAME, SETTINGS_ALTERS_OUTPUT,
+     "With PixelScaling: window. index:n, the n-th window of the file, its VOI LUTs counted behind its "
+     "windows; where it has none, all values. center,width, such as 40,400. A preset: " SETTINGS_PRESETS
+     ". Or auto, the frame's 1st to 99th percentile."},
     {output_section, "InvertMonochrome1", NULL, SETTINGS_BOOL, FIELD(options.invert_monochrome1), NO_RANGE,
      NO_CHOICES, "true", "false", SETTINGS_ALTERS_OUTPUT,
      "Show MONOCHROME1 images as they should look, the lowest value white; not with PixelScaling: stored."},
@@ -85,6 +91,14 @@ const struct settings_row settings_table[] = {
      SAME, SETTINGS_ALTERS_OUTPUT,
      "Which frames of a multi-frame file become PNGs: all, the first, the middle one, or one by its number "
      "from 1."},
+    {output_section, "Overlays", NULL, SETTINGS_CHOICE, FIELD(options.overlays), NO_RANGE, overlays_choices,
+     "none", SAME, SETTINGS_ALTERS_OUTPUT,
+     "burn draws the overlay planes of the file (groups 6000 to 60FF) white into its pictures; not with "
+     "PixelScaling: stored."},
+    {output_section, "AllowTruncated", NULL, SETTINGS_BOOL, FIELD(options.allow_truncated), NO_RANGE,
+     NO_CHOICES, "false", SAME, SETTINGS_ALTERS_OUTPUT,
+     "Convert frames whose pixel data ends early: what is missing becomes 0, and mapping.csv says so. "
+     "Otherwise such a frame fails."},
     {output_section, "PublicHeadersOnly", NULL, SETTINGS_BOOL, FIELD(options.public_headers_only), NO_RANGE,
      NO_CHOICES, "true", SAME, SETTINGS_ALTERS_OUTPUT, "Leave private attributes out of metadata.csv."},
     {output_section, "CommonHeadersOnly", NULL, SETTINGS_BOOL, FIELD(common_headers_only), NO_RANGE,

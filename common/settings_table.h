@@ -20,6 +20,7 @@ enum settings_type {
     SETTINGS_FOLDERS, /* "none", "anywhere", or folders with ':' between → char **, owned    */
     SETTINGS_CHOICE,  /* one of `choices`                  → an enum in the order of choices */
     SETTINGS_FRAMES,  /* all, first, middle or a number    → struct options                  */
+    SETTINGS_WINDOW,  /* index:n, centre,width, a preset or auto → struct options            */
 };
 
 enum settings_effect {
@@ -63,6 +64,14 @@ struct settings_value {
     char *text; /* owned; canonical: "true", "64M" … */
     enum settings_origin origin;
 };
+
+/* The names of Window's presets, for its help. A test holds them equal to those that are known. */
+#define SETTINGS_PRESETS                                                                                    \
+    "lung, bone, brain, soft-tissue, mediastinum, liver, abdomen, subdural, stroke, angio, temporal-bone, " \
+    "spine"
+
+/* What a text of SETTINGS_WINDOW stands for. settings_window.c */
+bool settings_parse_window(const char *text, struct options *options);
 
 /* Index of the row of `key`, exact; settings_table_count when there is none. */
 size_t settings_find(const char *key);

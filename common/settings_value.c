@@ -165,6 +165,8 @@ char *settings_canonical(const struct settings_row *row, const char *text)
         if (!parse_frames(row, text, &frames, &number))
             return NULL;
         return frames == FRAMES_NUMBER ? xasprintf("%" PRIu32, number) : xstrdup(text);
+    case SETTINGS_WINDOW:
+        return settings_parse_window(text, &(struct options){0}) ? xstrdup(text) : NULL;
     }
     assert(false); /* a type that is not in the enumeration */
     return NULL;
@@ -218,6 +220,9 @@ void settings_describe(const struct settings_row *row, struct buffer *out)
         break;
     case SETTINGS_FRAMES:
         buffer_append_text(out, "all, first, middle, or the number of a frame from 1");
+        break;
+    case SETTINGS_WINDOW:
+        buffer_append_text(out, "index:n, center,width (the width at least 1), auto, " SETTINGS_PRESETS);
         break;
     }
 }
@@ -285,6 +290,9 @@ void settings_store(struct settings *settings, const struct settings_row *row, c
     }
     case SETTINGS_FRAMES:
         parsed = parse_frames(row, canonical, &settings->options.frames, &settings->options.frame_number);
+        break;
+    case SETTINGS_WINDOW:
+        parsed = settings_parse_window(canonical, &settings->options);
         break;
     }
     assert(parsed);

@@ -75,6 +75,12 @@ void wire_write_convert(struct buffer *out, const struct wire_convert *convert)
     put_u8(out, o->invert_monochrome1);
     put_u8(out, o->pattern_given);
     put_u8(out, o->pixel_scaling);
+    put_u8(out, o->window);
+    put_u32(out, o->window_index);
+    put_double(out, o->window_center);
+    put_double(out, o->window_width);
+    put_u8(out, o->overlays);
+    put_u8(out, o->allow_truncated);
     put_u8(out, o->flattened_to_level);
     put_u8(out, o->value_format);
     put_u8(out, o->frames);
@@ -223,7 +229,13 @@ bool wire_read_convert(const uint8_t *bytes, size_t length, struct wire_convert 
     o->public_headers_only = get_bool(&in);
     o->invert_monochrome1 = get_bool(&in);
     o->pattern_given = get_bool(&in);
-    o->pixel_scaling = get_choice(&in, PIXEL_SCALING_STORED + 1);
+    o->pixel_scaling = get_choice(&in, PIXEL_SCALING_WINDOW + 1);
+    o->window = get_choice(&in, WINDOW_AUTO + 1);
+    o->window_index = get_u32(&in);
+    o->window_center = get_double(&in);
+    o->window_width = get_double(&in);
+    o->overlays = get_choice(&in, OVERLAYS_BURN + 1);
+    o->allow_truncated = get_bool(&in);
     o->flattened_to_level = get_choice(&in, FLATTEN_SERIES + 1);
     o->value_format = get_choice(&in, VALUE_FORMAT_NIFFLER + 1);
     o->frames = get_choice(&in, FRAMES_NUMBER + 1);

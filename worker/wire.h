@@ -139,8 +139,8 @@ struct wire_frame {
     uint64_t png_bytes;          /* length of the PNG; 0 without an output                         */
     double offset;               /* the value that 0 in the PNG stands for                         */
     double maximum;              /* the value that white (255 or 65535) in the PNG stands for      */
-    char scaling[16];            /* "full", "niffler", "stored"                                    */
-    char notes[128];             /* pixel_notes: what was overruled; empty for nothing             */
+    char scaling[16];            /* "full", "niffler", "stored", "window"                          */
+    char notes[256];             /* pixel_notes: what was overruled; empty for nothing             */
 };
 
 /* Encode a message, header included, behind what `out` holds. */

@@ -319,7 +319,7 @@ class CommandLine(unittest.TestCase):
                                  ("Depth", "x", ["'x'", "a whole number from -1"]),
                                  ("DICOMHome", 1, ["a number", "text"]),
                                  ("is16Bit", "ja", ["'ja'", "true or false"]),
-                                 ("PixelScaling", "window", ["'window'", "full, niffler or stored"]),
+                                 ("PixelScaling", "linear", ["'linear'", "full, niffler, stored or window"]),
                                  ("FlattenedToLevel", "image", ["'image'", "patient, study or series"])):
             self.expect_refused("extract", config={key: value}, says=[f"'{key}'", "from config.json", *says])
 

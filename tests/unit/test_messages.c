@@ -159,6 +159,10 @@ static void a_task_comes_back_as_written_and_needs_all_its_options(void **state)
     struct buffer json = {0};
     struct error err;
     task.options.pixel_scaling = PIXEL_SCALING_NIFFLER;
+    task.options.window = WINDOW_VALUES;
+    task.options.window_center = -600.1;
+    task.options.window_width = 1e-3;
+    task.options.overlays = OVERLAYS_BURN;
     task.options.print_images = true;
     task.options.max_value_bytes = 1ull << 50;
     task.options.frames = FRAMES_NUMBER;

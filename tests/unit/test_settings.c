@@ -234,7 +234,8 @@ static void test_config_wrong_types(void **state)
     expect_refused("{\"is16Bit\": \"on\"}", NULL, NULL, "cannot use 'on' as 'is16Bit'", "true or false");
     expect_refused("{\"LinkRoots\": [\"/a\", 5]}", NULL, NULL, "LinkRoots", "folders");
     expect_refused("{\"LinkRoots\": [\"/a:b\"]}", NULL, NULL, "LinkRoots", "folders");
-    expect_refused("{\"PixelScaling\": \"window\"}", NULL, NULL, "PixelScaling", "full, niffler or stored");
+    expect_refused("{\"PixelScaling\": \"linear\"}", NULL, NULL, "PixelScaling",
+                   "full, niffler, stored or window");
 }
 
 static void test_unknown_names(void **state)
@@ -344,6 +345,14 @@ static void test_ranges(void **state)
         "--SplitIntoChunks=0",
         "--FlattenedToLevel=instance",
         "--LogLevel=loud",
+        "--Window=lungs",
+        "--Window=index:0",
+        "--Window=40",
+        "--Window=40,0.5",
+        "--Window=40,400,",
+        "--Window=nan,400",
+        "--Window=40,inf",
+        "--Overlays=draw",
     };
     for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++)
         expect_refused("{}", refused[i], NULL, "cannot use '", "allowed is ");
@@ -352,6 +361,15 @@ static void test_ranges(void **state)
     assert_true(s.use_processes == 2);
     assert_int_equal(s.options.frames, FRAMES_NUMBER);
     assert_int_equal(s.options.frame_number, 17);
+    settings_clear(&s);
+    expect_loaded(&s, "{}", "--Window=-600.5,1500", "--PixelScaling=window");
+    assert_int_equal(s.options.window, WINDOW_VALUES);
+    assert_true(s.options.window_center == -600.5 && s.options.window_width == 1500);
+    settings_clear(&s);
+    expect_loaded(&s, "{}", "--Window=index:3", "--Overlays=burn");
+    assert_int_equal(s.options.window, WINDOW_INDEX);
+    assert_int_equal(s.options.window_index, 3);
+    assert_int_equal(s.options.overlays, OVERLAYS_BURN);
     settings_clear(&s);
     expect_loaded(&s, "{}", "--MaxValueBytes=0", "--DecoderMemory=3g");
     assert_int_equal(s.options.max_value_bytes, 0);
@@ -534,9 +552,24 @@ static void test_table(void **state)
 
 #define IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
+static void test_the_presets_of_the_help_are_those_that_are_known(void **state)
+{
+    (void)state;
+    char names[] = SETTINGS_PRESETS;
+    int count = 0;
+    for (char *name = strtok(names, ", "); name != NULL; name = strtok(NULL, ", "), count++) {
+        struct options options = {0};
+        assert_true(settings_parse_window(name, &options));
+        assert_int_equal(options.window, WINDOW_VALUES);
+        assert_true(options.window_width >= 1);
+    }
+    assert_int_equal(count, 12);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_the_presets_of_the_help_are_those_that_are_known),
         IN_FOLDER(test_defaults),
         IN_FOLDER(test_defaults_of_compatibility),
         IN_FOLDER(test_config_of_niffler),

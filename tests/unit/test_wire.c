@@ -131,6 +131,12 @@ static void convert_and_frame_come_back_as_written(void **state)
     struct wire_convert convert = {.has_output = true}, convert_back;
     convert.options = (struct options){.print_images = true,
                                        .pixel_scaling = PIXEL_SCALING_STORED,
+                                       .window = WINDOW_VALUES,
+                                       .window_index = 3,
+                                       .window_center = -600.5,
+                                       .window_width = 1500.25,
+                                       .overlays = OVERLAYS_BURN,
+                                       .allow_truncated = true,
                                        .frames = FRAMES_NUMBER,
                                        .frame_number = 9,
                                        .max_pixels = UINT64_MAX,
@@ -142,6 +148,12 @@ static void convert_and_frame_come_back_as_written(void **state)
                                   message.length - WIRE_HEADER_BYTES, &convert_back, &err));
     assert_memory_equal(&convert_back.options.max_pixels, &convert.options.max_pixels, 8);
     assert_int_equal(convert_back.options.pixel_scaling, PIXEL_SCALING_STORED);
+    assert_int_equal(convert_back.options.window, WINDOW_VALUES);
+    assert_int_equal(convert_back.options.window_index, 3);
+    assert_true(convert_back.options.window_center == -600.5);
+    assert_true(convert_back.options.window_width == 1500.25);
+    assert_int_equal(convert_back.options.overlays, OVERLAYS_BURN);
+    assert_true(convert_back.options.allow_truncated);
     assert_int_equal(convert_back.options.frame_number, 9);
     assert_true(convert_back.has_output && convert_back.options.print_images);
     buffer_truncate(&message, 0);

@@ -59,7 +59,7 @@ static void next_row(void *context, uint32_t row, uint8_t *out)
 static bool write_picture(struct decoder *dec, const struct codec_samples *samples, int output,
                           struct wire_frame *frame, struct error *err)
 {
-    static const char *const scalings[] = {"full", "niffler", "stored"};
+    static const char *const scalings[] = {"full", "niffler", "stored", "window"};
     const struct image_facts *facts = image_facts(dec->image);
     bool invert = facts->photometric == PHOTOMETRIC_MONOCHROME1 && dec->options.invert_monochrome1;
     struct render_plan plan;

@@ -86,6 +86,28 @@ bool dicom_has(const struct dicom *dcm, uint32_t tag);
  * `length` never exceeds what is there. For LUT data and offset tables. */
 const uint8_t *dicom_find_bytes(struct dicom *dcm, uint32_t tag, size_t *length, char vr[2]);
 
+/* A data set: the file's own, or one item of a sequence in it. Valid as what is borrowed. */
+struct dicom_item {
+    size_t first, end; /* places in the list of elements; end 0: to its end */
+    uint32_t depth;
+};
+#define DICOM_TOP ((struct dicom_item){0, 0, 0})
+
+/* The first item of a sequence, and the one behind an item. False: there is none. Taking all items of a
+ * sequence one after the other looks at each element once. */
+bool dicom_first_item(const struct dicom *dcm, struct dicom_item parent, uint32_t sequence,
+                      struct dicom_item *item);
+bool dicom_next_item(const struct dicom *dcm, struct dicom_item *item);
+
+/* As the functions above, of one item. A double comes from any VR of numbers, DS and IS among them; one that
+ * is no finite number is as good as absent. */
+bool dicom_item_has(const struct dicom *dcm, struct dicom_item item, uint32_t tag);
+bool dicom_item_double(const struct dicom *dcm, struct dicom_item item, uint32_t tag, size_t index,
+                       double *value);
+bool dicom_item_text(struct dicom *dcm, struct dicom_item item, uint32_t tag, char *text, size_t size);
+const uint8_t *dicom_item_bytes(struct dicom *dcm, struct dicom_item item, uint32_t tag, size_t *length,
+                                char vr[2]);
+
 /* Copy `length` bytes of the source from `offset`. Fails with ERROR_INPUT: category 2, CODE_TOO_SHORT when
  * the source ends before; category 1, CODE_INPUT_IO. */
 MUST_CHECK bool dicom_read_bytes(struct dicom *dcm, uint64_t offset, void *bytes, size_t length,
