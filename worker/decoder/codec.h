@@ -79,6 +79,20 @@ static inline size_t codec_samples_count(const struct codec_samples *samples)
     return (size_t)samples->rows * samples->columns * samples->samples;
 }
 
+/* An integer sample, wherever speed does not count. */
+static inline int64_t codec_sample(const struct codec_samples *samples, size_t index)
+{
+    const void *data = samples->data;
+    switch (samples->bytes) {
+    case 1:
+        return samples->is_signed ? ((const int8_t *)data)[index] : ((const uint8_t *)data)[index];
+    case 2:
+        return samples->is_signed ? ((const int16_t *)data)[index] : ((const uint16_t *)data)[index];
+    default:
+        return samples->is_signed ? ((const int32_t *)data)[index] : (int64_t)((const uint32_t *)data)[index];
+    }
+}
+
 /* Load what the codecs need before confinement (tables, code pages). codec_dcmtk.cc */
 void codec_init(void);
 

@@ -17,9 +17,11 @@
 #include "common/alloc.h"
 #include "common/buffer.h"
 #include "worker/decoder/dicom.h"
+#include "worker/decoder/display.h"
 #include "worker/decoder/image.h"
 #include "worker/decoder/pngout.h"
 #include "worker/decoder/render.h"
+#include "worker/decoder/render_window.h"
 #include "worker/decoder/sandbox.h"
 #include "worker/wire.h"
 
@@ -29,6 +31,8 @@
 struct decoder {
     struct dicom *dcm;
     struct image *image;
+    struct display *display;
+    struct render_window *window;
     struct pngout *png;
     uint32_t cpu_seconds;
     struct options options; /* of the file at hand */
@@ -62,15 +66,21 @@ static bool write_picture(struct decoder *dec, const struct codec_samples *sampl
     static const char *const scalings[] = {"full", "niffler", "stored", "window"};
     const struct image_facts *facts = image_facts(dec->image);
     bool invert = facts->photometric == PHOTOMETRIC_MONOCHROME1 && dec->options.invert_monochrome1;
+    struct display_frame display;
     struct render_plan plan;
-    if (!render_plan(samples, facts->bits_stored, invert, &dec->options, &plan, err))
+    if (dec->options.pixel_scaling == PIXEL_SCALING_WINDOW && samples->samples == 1) {
+        display_frame(dec->display, frame->frame_index, &dec->options, &display,
+                      &(struct notes){frame->notes, sizeof frame->notes});
+        render_window_plan(dec->window, samples, &display, &dec->options, &plan);
+    } else if (!render_plan(samples, facts->bits_stored, invert, &dec->options, &plan, err)) {
         return false;
+    }
     frame->offset = plan.offset;
     frame->maximum = plan.maximum;
     (void)snprintf(frame->scaling, sizeof frame->scaling, "%s", scalings[plan.scaling]);
     if (output < 0)
         return true;
-    struct pngout_shape shape = {samples->columns, samples->rows, samples->samples, plan.is_16_bit ? 16 : 8};
+    struct pngout_shape shape = {samples->columns, samples->rows, plan.samples, plan.is_16_bit ? 16 : 8};
     struct row_source source = {samples, &plan};
     return pngout_write(dec->png, output, &shape, next_row, &source, &frame->png_bytes, err);
 }
@@ -166,6 +176,8 @@ static bool inspect(struct decoder *dec, struct wire_inspected *out, struct erro
     out->frame_count = image_facts(dec->image)->frame_count;
     if (!choose_first_frame(&dec->options, out->frame_count, &out->first_frame, err))
         return false;
+    if (dec->options.pixel_scaling == PIXEL_SCALING_WINDOW)
+        display_inspect(dec->display, dec->dcm, image_facts(dec->image), &dec->options);
     dec->has_image = true;
     out->frame_follows = dec->options.print_images;
     return true;
@@ -304,7 +316,12 @@ int main(int argc, char **argv)
     (void)signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes is an error of the write, not a death */
     (void)close_range(WIRE_CONTROL_DESCRIPTOR + 1, ~0u, 0);
     codec_init();
-    struct decoder dec = {.dcm = dicom_new(), .image = image_new(), .png = pngout_new(), .input = -1};
+    struct decoder dec = {.dcm = dicom_new(),
+                          .image = image_new(),
+                          .display = display_new(),
+                          .window = render_window_new(),
+                          .png = pngout_new(),
+                          .input = -1};
     dec.cpu_seconds = (uint32_t)cpu_seconds;
     if (!sandbox_enter(&(struct sandbox_limits){memory_bytes}, &err)) {
         (void)fprintf(stderr, "niffler-png-decoder: %s\n", err.text);

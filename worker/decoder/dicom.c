@@ -28,6 +28,7 @@ static void forget_file(struct dicom *dcm)
     free(dcm->inflated);
     dcm->inflated = NULL;
     dcm->element_count = 0;
+    dcm->is_indexed = false;
     dcm->value_bytes = 0;
     dcm->is_cut = false;
     dcm->syntax = (struct dicom_syntax){0};
@@ -41,6 +42,7 @@ void dicom_free(struct dicom *dcm)
     forget_file(dcm);
     free(dcm->kept);
     free(dcm->elements);
+    free(dcm->top);
     buffer_clear(&dcm->text);
     charset_tables_free(dcm->tables);
     dicom_source_clear(&dcm->source);
@@ -208,6 +210,7 @@ static bool read_file(struct dicom *dcm, const struct options *options, struct e
         return false;
     choose_encoding(dcm, at, &encoding);
     bool is_whole = dicom_walk(dcm, &at, encoding, options, err);
+    dicom_index(dcm);
     if (dcm->syntax.has_preamble || has_meta || begins_like_data_set(dcm))
         return is_whole;
     /* Niffler has a row for anything that is named *.dcm. */

@@ -15,9 +15,34 @@ static size_t end_of(const struct dicom *dcm, struct dicom_item item)
     return item.end == 0 ? dcm->element_count : item.end;
 }
 
+void dicom_index(struct dicom *dcm)
+{
+    dcm->top_count = 0;
+    for (size_t i = 0; i < dcm->element_count; i++) {
+        if (dcm->elements[i].depth != 0 || dcm->elements[i].kind == WIRE_ITEM)
+            continue;
+        if (dcm->top_count == dcm->top_capacity) {
+            dcm->top_capacity = dcm->top_capacity == 0 ? 256 : dcm->top_capacity * 2;
+            dcm->top = xrealloc_array(dcm->top, dcm->top_capacity, sizeof *dcm->top);
+        }
+        dcm->top[dcm->top_count++] = i;
+    }
+    dcm->is_indexed = true;
+}
+
+static const struct dicom_element *find_indexed(const struct dicom *dcm, uint32_t tag)
+{
+    for (size_t i = dcm->top_count; i > 0; i--)
+        if (dcm->elements[dcm->top[i - 1]].tag == tag)
+            return &dcm->elements[dcm->top[i - 1]];
+    return NULL;
+}
+
 /* The last one of its tag, as in pydicom. */
 static const struct dicom_element *find(const struct dicom *dcm, struct dicom_item item, uint32_t tag)
 {
+    if (item.depth == 0 && dcm->is_indexed)
+        return find_indexed(dcm, tag);
     for (size_t i = end_of(dcm, item); i > item.first; i--)
         if (dcm->elements[i - 1].tag == tag && dcm->elements[i - 1].depth == item.depth &&
             dcm->elements[i - 1].kind != WIRE_ITEM)

@@ -39,6 +39,9 @@ struct dicom {
     struct dicom_pixels pixels;
     struct dicom_element *elements;
     size_t element_count, element_capacity;
+    size_t *top; /* places of the elements that are in no item; of use when `is_indexed` */
+    size_t top_count, top_capacity;
+    bool is_indexed;
     uint64_t value_bytes; /* that will be delivered */
     bool is_cut;
     uint8_t *inflated; /* of a deflated data set */
@@ -62,6 +65,9 @@ MUST_CHECK bool dicom_walk(struct dicom *dcm, uint64_t *position, struct dicom_e
 MUST_CHECK bool dicom_walk_group(struct dicom *dcm, uint64_t *position, uint16_t group,
                                  struct dicom_encoding encoding, const struct options *options,
                                  struct error *err);
+
+/* Note the places of the top-level elements, which are few among those of a large object. dicom_values.c */
+void dicom_index(struct dicom *dcm);
 
 /* The most bytes of this element that dicom_append_elements() delivers. */
 uint64_t dicom_delivered_bytes(const struct dicom_element *element, const struct options *options);

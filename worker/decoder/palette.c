@@ -5,7 +5,6 @@
 
 #include "common/alloc.h"
 
-#define MOST_ENTRIES 65536u
 /* Segments that a table may have. Each adds an entry at least, or it is wrong; indirect ones may repeat
  * others. */
 #define MOST_SEGMENTS 131072u
@@ -16,25 +15,6 @@ static const uint32_t data_tags[3] = {DICOM_TAG(0x0028, 0x1201), DICOM_TAG(0x002
                                       DICOM_TAG(0x0028, 0x1203)};
 static const uint32_t segmented_tags[3] = {DICOM_TAG(0x0028, 0x1221), DICOM_TAG(0x0028, 0x1222),
                                            DICOM_TAG(0x0028, 0x1223)};
-
-/* The words of a value, in whatever order and width they come. */
-struct words {
-    const uint8_t *bytes;
-    size_t count;
-    bool is_wide;    /* 16 bits, else 8     */
-    bool big_endian; /* of the file's words */
-    bool swapped;    /* 8 bits, in words of a big-endian file: the bytes of each word change places */
-};
-
-static uint32_t word_at(const struct words *words, size_t index)
-{
-    if (!words->is_wide) {
-        size_t place = words->swapped ? index ^ 1 : index;
-        return words->bytes[place];
-    }
-    const uint8_t *at = words->bytes + 2 * index;
-    return words->big_endian ? (uint32_t)at[0] << 8 | at[1] : (uint32_t)at[1] << 8 | at[0];
-}
 
 static bool malformed(struct error *err, const char *why)
 {
@@ -71,20 +51,20 @@ static bool fill_line(struct filling *filling, uint32_t length, uint32_t end, st
 
 /* One segment at *at, which moves behind it. An indirect one repeats others; those may not be indirect again
  * (PS3.3 C.7.9.2.3), so the recursion ends there. */
-static bool expand_segment(const struct words *words, size_t *at, bool is_inside, struct filling *filling,
+static bool expand_segment(const struct lut_words *words, size_t *at, bool is_inside, struct filling *filling,
                            struct error *err)
 {
     if (++filling->steps > MOST_SEGMENTS)
         return malformed(err, "too many segments");
     if (*at > words->count || words->count - *at < 2)
         return malformed(err, "a segment is cut");
-    uint32_t opcode = word_at(words, *at), length = word_at(words, *at + 1);
+    uint32_t opcode = lut_word_at(words, *at), length = lut_word_at(words, *at + 1);
     size_t left = words->count - *at - 2, body = *at + 2;
     if (opcode == 0) {
         if (length > left)
             return malformed(err, "a discrete segment is cut");
         for (uint32_t i = 0; i < length; i++)
-            fill_one(filling, word_at(words, body + i));
+            fill_one(filling, lut_word_at(words, body + i));
         *at = body + length;
         return true;
     }
@@ -92,7 +72,7 @@ static bool expand_segment(const struct words *words, size_t *at, bool is_inside
         if (left < 1)
             return malformed(err, "a linear segment is cut");
         *at = body + 1;
-        return fill_line(filling, length, word_at(words, body), err);
+        return fill_line(filling, length, lut_word_at(words, body), err);
     }
     if (opcode != 2 || is_inside)
         return malformed(err, "a segment of unknown type");
@@ -101,7 +81,7 @@ static bool expand_segment(const struct words *words, size_t *at, bool is_inside
     if (left < place_words)
         return malformed(err, "an indirect segment is cut");
     for (uint32_t i = 0; i < place_words; i++)
-        place |= (uint64_t)word_at(words, body + i) << (i * (words->is_wide ? 16 : 8));
+        place |= (uint64_t)lut_word_at(words, body + i) << (i * (words->is_wide ? 16 : 8));
     *at = body + place_words;
     /* The place is in bytes from the table's beginning. */
     size_t from = (size_t)(words->is_wide ? place / 2 : place);
@@ -111,7 +91,7 @@ static bool expand_segment(const struct words *words, size_t *at, bool is_inside
     return true;
 }
 
-static bool read_segments(struct palette_table *table, const struct words *words, struct error *err)
+static bool read_segments(struct lut *table, const struct lut_words *words, struct error *err)
 {
     struct filling filling = {.entries = table->entries, .wanted = table->count};
     for (size_t at = 0; at + 1 < words->count && filling.count < filling.wanted;)
@@ -123,86 +103,30 @@ static bool read_segments(struct palette_table *table, const struct words *words
     return true;
 }
 
-/* Three numbers of 16 bits: entries (0: 65536), the first sample, bits of an entry. Read as bytes, because a
- * file may give the sign of the second by its VR. */
-static bool read_descriptor(struct palette_table *table, uint32_t *bits, struct dicom *dcm, uint32_t tag,
-                            bool is_signed, struct error *err)
-{
-    const struct dicom_syntax *syntax = dicom_syntax(dcm);
-    size_t length = 0;
-    char vr[2] = {0};
-    const uint8_t *bytes = dicom_find_bytes(dcm, tag, &length, vr);
-    if (bytes == NULL || length < 6)
-        return error_input(err, CATEGORY_NOT_USABLE, CODE_MISSING_ATTRIBUTE,
-                           "PALETTE COLOR without a palette");
-    struct words words = {.bytes = bytes, .count = 3, .is_wide = true, .big_endian = syntax->big_endian};
-    uint32_t first = word_at(&words, 1);
-    bool negative = memcmp(vr, "SS", 2) == 0 || (syntax->implicit_vr && is_signed);
-    table->count = word_at(&words, 0) == 0 ? MOST_ENTRIES : word_at(&words, 0);
-    table->first = negative && first >= 0x8000 ? (int32_t)first - 0x10000 : (int32_t)first;
-    *bits = word_at(&words, 2);
-    return true;
-}
-
-/* Entries of 8 bits come one to a word, or packed; the length tells which, since the descriptor's bits often
- * do not. */
-static bool read_entries(struct palette_table *table, const struct words *template_words, size_t length,
-                         struct error *err)
-{
-    struct words words = *template_words;
-    words.is_wide =
-        !(length >= table->count && length <= (size_t)table->count + 1 && length < 2 * (size_t)table->count);
-    words.count = words.is_wide ? length / 2 : length / 2 * 2;
-    if (!words.is_wide && !words.swapped)
-        words.count = length;
-    if (words.count == 0)
-        return error_input(err, CATEGORY_CONTRADICTION, CODE_TOO_SHORT, "the palette is empty");
-    if (words.count < table->count)
-        table->count = (uint32_t)words.count;
-    for (uint32_t i = 0; i < table->count; i++)
-        table->entries[i] = (uint16_t)word_at(&words, i);
-    return true;
-}
-
 static bool read_table(struct palette *palette, struct dicom *dcm, uint32_t colour, bool is_signed,
-                       uint32_t *bits, struct error *err)
+                       struct error *err)
 {
-    struct palette_table *table = &palette->tables[colour];
-    bool big_endian = dicom_syntax(dcm)->big_endian;
-    if (!read_descriptor(table, bits, dcm, descriptor_tags[colour], is_signed, err))
-        return false;
-    if (table->entries == NULL)
-        table->entries = xcalloc(MOST_ENTRIES, sizeof table->entries[0]);
+    struct lut *table = &palette->tables[colour];
     size_t length = 0;
-    char vr[2] = {0};
-    const uint8_t *bytes = dicom_find_bytes(dcm, segmented_tags[colour], &length, vr);
-    struct words words = {
-        .bytes = bytes, .big_endian = big_endian, .swapped = big_endian && memcmp(vr, "OB", 2) != 0};
-    if (bytes != NULL) {
-        words.is_wide = *bits > 8;
-        words.count = words.is_wide ? length / 2 : words.swapped ? length / 2 * 2 : length;
-        return read_segments(table, &words, err);
-    }
-    bytes = dicom_find_bytes(dcm, data_tags[colour], &length, vr);
-    if (bytes == NULL)
-        return error_input(err, CATEGORY_NOT_USABLE, CODE_MISSING_ATTRIBUTE,
-                           "PALETTE COLOR without a palette");
-    words.bytes = bytes;
-    words.swapped = big_endian && memcmp(vr, "OB", 2) != 0;
-    return read_entries(table, &words, length, err);
+    struct lut_words words = lut_words(dcm, DICOM_TOP, segmented_tags[colour], &length);
+    if (words.bytes == NULL)
+        return lut_read(table, dcm, DICOM_TOP, descriptor_tags[colour], data_tags[colour], is_signed, err);
+    if (!lut_read_descriptor(table, dcm, DICOM_TOP, descriptor_tags[colour], is_signed, err))
+        return false;
+    lut_words_set_width(&words, table->bits > 8, length);
+    return read_segments(table, &words, err);
 }
 
 bool palette_read(struct palette *palette, struct dicom *dcm, bool is_signed, struct error *err)
 {
     palette->bits = 8;
     for (uint32_t colour = 0; colour < 3; colour++) {
-        uint32_t bits = 0;
-        if (!read_table(palette, dcm, colour, is_signed, &bits, err))
-            return false;
+        if (!read_table(palette, dcm, colour, is_signed, err))
+            return error_prefix(err, "PALETTE COLOR");
         /* Some files say 8 and hold 16: what is there decides. */
-        if (bits > 8)
+        const struct lut *table = &palette->tables[colour];
+        if (table->bits > 8)
             palette->bits = 16;
-        const struct palette_table *table = &palette->tables[colour];
         for (uint32_t i = 0; i < table->count && palette->bits == 8; i++)
             if (table->entries[i] > 255)
                 palette->bits = 16;
@@ -213,23 +137,8 @@ bool palette_read(struct palette *palette, struct dicom *dcm, bool is_signed, st
 void palette_clear(struct palette *palette)
 {
     for (uint32_t colour = 0; colour < 3; colour++)
-        free(palette->tables[colour].entries);
+        lut_clear(&palette->tables[colour]);
     *palette = (struct palette){0};
-}
-
-static int64_t sample_at(const struct codec_samples *in, size_t index)
-{
-    if (in->bytes == 1 && in->is_signed)
-        return ((const int8_t *)in->data)[index];
-    if (in->bytes == 1)
-        return ((const uint8_t *)in->data)[index];
-    if (in->bytes == 2 && in->is_signed)
-        return ((const int16_t *)in->data)[index];
-    if (in->bytes == 2)
-        return ((const uint16_t *)in->data)[index];
-    if (in->is_signed)
-        return ((const int32_t *)in->data)[index];
-    return ((const uint32_t *)in->data)[index];
 }
 
 bool palette_apply(const struct palette *palette, const struct codec_samples *in, struct codec_samples *out,
@@ -243,12 +152,9 @@ bool palette_apply(const struct palette *palette, const struct codec_samples *in
     out->precision = palette->bits;
     size_t count = (size_t)in->rows * in->columns;
     for (size_t i = 0; i < count; i++) {
-        int64_t sample = sample_at(in, i);
+        int64_t sample = codec_sample(in, i);
         for (uint32_t colour = 0; colour < 3; colour++) {
-            const struct palette_table *table = &palette->tables[colour];
-            int64_t index = sample - table->first;
-            index = index < 0 ? 0 : index >= table->count ? (int64_t)table->count - 1 : index;
-            uint16_t value = table->entries[index];
+            uint16_t value = lut_look_up(&palette->tables[colour], sample);
             if (bytes == 1)
                 ((uint8_t *)out->data)[3 * i + colour] = (uint8_t)value;
             else

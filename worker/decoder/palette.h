@@ -4,18 +4,11 @@
 
 #include "common/error.h"
 #include "worker/decoder/codec.h"
-#include "worker/decoder/dicom.h"
-
-/* One colour's table. Zeroed: empty. */
-struct palette_table {
-    uint16_t *entries; /* 65536, new */
-    uint32_t count;    /* 1 to 65536 */
-    int32_t first;     /* the sample that entry 0 stands for */
-};
+#include "worker/decoder/lut.h"
 
 struct palette {
-    struct palette_table tables[3]; /* red, green, blue */
-    uint32_t bits;                  /* of an entry: 8 or 16 */
+    struct lut tables[3]; /* red, green, blue */
+    uint32_t bits;        /* of an entry: 8 or 16 */
 };
 
 void palette_clear(struct palette *palette);

@@ -4,6 +4,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "worker/decoder/render_window.h"
+
 /* ---- extremes -------------------------------------------------------------------------------------- */
 
 /* One loop for each type of sample, so that the compiler makes vectors of each. */
@@ -26,26 +28,12 @@ DEFINE_EXTREMES(extremes_i16, int16_t)
 DEFINE_EXTREMES(extremes_u32, uint32_t)
 DEFINE_EXTREMES(extremes_i32, int32_t)
 
-static double sample_at(const struct codec_samples *in, size_t index)
-{
-    if (in->is_float)
-        return in->bytes == 8 ? ((const double *)in->data)[index] : (double)((const float *)in->data)[index];
-    if (in->is_signed) {
-        return in->bytes == 1   ? ((const int8_t *)in->data)[index]
-               : in->bytes == 2 ? ((const int16_t *)in->data)[index]
-                                : ((const int32_t *)in->data)[index];
-    }
-    if (in->bytes == 4)
-        return ((const uint32_t *)in->data)[index];
-    return in->bytes == 1 ? ((const uint8_t *)in->data)[index] : ((const uint16_t *)in->data)[index];
-}
-
 /* Of what is finite; 0 and 0 where nothing is. */
 static void extremes_float(const struct codec_samples *in, size_t count, double *lowest, double *highest)
 {
     double low = INFINITY, high = -INFINITY;
     for (size_t i = 0; i < count; i++) {
-        double value = sample_at(in, i);
+        double value = render_sample(in, i);
         if (!isfinite(value))
             continue;
         low = value < low ? value : low;
@@ -55,7 +43,7 @@ static void extremes_float(const struct codec_samples *in, size_t count, double 
     *highest = low <= high ? high : 0;
 }
 
-static void find_extremes(const struct codec_samples *in, double *lowest, double *highest)
+void render_extremes(const struct codec_samples *in, double *lowest, double *highest)
 {
     size_t count = (size_t)in->rows * in->columns * in->samples;
     *lowest = *highest = 0;
@@ -111,18 +99,32 @@ static bool plan_stored(const struct codec_samples *in, uint32_t stored_bits, st
     return true;
 }
 
+/* Colour keeps its values. Signed and float samples, which no standard colour has, are scaled as in `full`.
+ */
+static void plan_depth(const struct codec_samples *in, struct render_plan *plan)
+{
+    uint32_t bits = in->precision > 0 ? in->precision : in->bytes * 8;
+    if (in->is_float || in->is_signed || bits > 16)
+        return;
+    plan->is_16_bit &= bits > 8;
+    plan->maximum = (double)((1u << bits) - 1);
+    if (plan->highest > plan->maximum) /* a lossy codestream overshoots */
+        plan->maximum = plan->highest;
+}
+
 bool render_plan(const struct codec_samples *in, uint32_t stored_bits, bool invert,
                  const struct options *options, struct render_plan *plan, struct error *err)
 {
     *plan = (struct render_plan){
         .scaling = options->pixel_scaling, .is_16_bit = options->is_16_bit, .invert = invert};
-    find_extremes(in, &plan->lowest, &plan->highest);
+    plan->samples = in->samples;
+    render_extremes(in, &plan->lowest, &plan->highest);
     if (plan->scaling == PIXEL_SCALING_STORED)
         return plan_stored(in, stored_bits, plan, err);
-
-    bool is_full = plan->scaling == PIXEL_SCALING_FULL;
-    plan->offset = is_full && plan->lowest < 0 ? plan->lowest : 0;
+    plan->offset = plan->scaling != PIXEL_SCALING_NIFFLER && plan->lowest < 0 ? plan->lowest : 0;
     plan->maximum = plan->highest;
+    if (plan->scaling == PIXEL_SCALING_WINDOW)
+        plan_depth(in, plan);
     double range = plan->maximum - plan->offset;
     if (!in->is_float && in->bytes <= 2 && range >= 1) {
         assert(range <= 65535);
@@ -161,15 +163,6 @@ static inline uint16_t scale(uint16_t v, struct factor f)
     return (uint16_t)(low_product(v, f.whole) + high_product(v, f.upper) + carry);
 }
 
-static inline uint16_t big_endian(uint16_t value)
-{
-#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-    return (uint16_t)(value << 8 | value >> 8);
-#else
-    return value;
-#endif
-}
-
 /* `floor` cuts what Niffler takes for 0; in `full` nothing lies below it. `flip` is 0 or all ones: white - p
  * is p ^ white. `out` is written in 16-bit units through memcpy(), which compiles to a plain store and needs
  * no alignment. */
@@ -179,7 +172,7 @@ static inline uint16_t big_endian(uint16_t value)
     {                                                                                                       \
         for (size_t i = 0; i < count; i++) {                                                                \
             type x = in[i] > lowest ? in[i] : lowest;                                                       \
-            uint16_t p = big_endian(scale((uint16_t)(x - lowest), f) ^ flip);                               \
+            uint16_t p = render_big_endian(scale((uint16_t)(x - lowest), f) ^ flip);                        \
             memcpy(out + 2 * i, &p, sizeof p);                                                              \
         }                                                                                                   \
     }                                                                                                       \
@@ -208,7 +201,7 @@ DEFINE_INTEGER_ROWS(i16, int16_t)
 static void store(uint8_t *out, size_t index, bool is_16_bit, uint16_t value)
 {
     if (is_16_bit) {
-        value = big_endian(value);
+        value = render_big_endian(value);
         memcpy(out + 2 * index, &value, sizeof value);
     } else {
         out[index] = (uint8_t)value;
@@ -237,7 +230,7 @@ static void row_stored(const struct codec_samples *in, const struct render_plan 
 {
     int64_t offset = (int64_t)plan->offset;
     for (size_t i = 0; i < count; i++)
-        store(out, i, plan->is_16_bit, (uint16_t)((int64_t)sample_at(in, first + i) - offset));
+        store(out, i, plan->is_16_bit, (uint16_t)((int64_t)render_sample(in, first + i) - offset));
 }
 
 /* As written in render.h and in Niffler: the quotient first, then times white, then the integer part. Where
@@ -262,14 +255,16 @@ static void row_double(const struct codec_samples *in, const struct render_plan 
     uint16_t white = plan->is_16_bit ? 65535 : 255;
     uint16_t flip = plan->invert ? white : 0;
     for (size_t i = 0; i < count; i++)
-        store(out, i, plan->is_16_bit, scale_double(sample_at(in, first + i), plan, white) ^ flip);
+        store(out, i, plan->is_16_bit, scale_double(render_sample(in, first + i), plan, white) ^ flip);
 }
 
 void render_row(const struct codec_samples *in, const struct render_plan *plan, uint32_t row, uint8_t *out)
 {
     size_t count = (size_t)in->columns * in->samples;
     size_t first = count * row;
-    if (plan->scaling == PIXEL_SCALING_STORED)
+    if (plan->window != NULL)
+        render_window_row(plan->window, in, plan, row, out);
+    else if (plan->scaling == PIXEL_SCALING_STORED)
         row_stored(in, plan, first, count, out);
     else if (plan->multiplier != 0)
         row_integer(in, plan, first, count, out);
