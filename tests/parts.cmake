@@ -1,5 +1,8 @@
 # Rendering, the PNG writer, the scan, files, the queue.
-unit_test(render decoder_core)
+unit_test(render decoder_core m)
+unit_test(voi decoder_core m)
+unit_test(display decoder_core base)
+unit_test(render_window decoder_core m)
 unit_test(pngout decoder_core PNG::PNG)
 unit_test(scan producer common base)
 unit_test(scan_sort producer common base)

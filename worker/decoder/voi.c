@@ -73,5 +73,6 @@ double voi_apply(const struct voi *voi, double value)
         return 0;
     if (value > voi->high)
         return 1;
-    return (value - voi->low) / (voi->high - voi->low);
+    /* Halved, since the range of float data may exceed what a double holds. */
+    return (value / 2 - voi->low / 2) / (voi->high / 2 - voi->low / 2);
 }
