@@ -106,6 +106,14 @@ def main():
         report("throughput of 2 decoders, against 1 (wall clock)", "%.2f" % statistics.median(ratios), ">= 1.8",
                statistics.median(ratios) >= 1.8)
 
+        ratios = []
+        for _ in range(2 * PAIRS):
+            full = extract(home, out, "--UseProcesses", "1")[0]
+            window = extract(home, out, "--UseProcesses", "1", "--PixelScaling", "window")[0]
+            ratios.append(window / full)
+        report("PixelScaling: window, CPU, against full", "%.3f" % statistics.median(ratios), "<= 1.15",
+               statistics.median(ratios) <= 1.15)
+
         small = os.path.join(work, "small")
         subprocess.run([os.path.join(BUILD, "niffler-png-samples"), os.path.join(work, "mr"), "--only", "mr"], check=True,
                        stdout=subprocess.DEVNULL)
