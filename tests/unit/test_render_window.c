@@ -213,6 +213,10 @@ static void test_constant_and_extreme_floats(void **state)
     struct display_frame frame = shown(DISPLAY_ALL);
     struct codec_samples in = grey(values, 3, 8, true);
     in.is_float = true;
+    struct render_plan constant = plan_of(&in, &frame, false, out);
+    assert_true(constant.offset == 0 && constant.maximum == 5); /* as a mask that is all 1 */
+    assert_int_equal(out[0] & out[1] & out[2], 255);
+    values[0] = values[1] = values[2] = -5;
     (void)plan_of(&in, &frame, false, out);
     assert_int_equal(out[0] | out[1] | out[2], 0);
     in.data = extremes;

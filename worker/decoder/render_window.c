@@ -123,8 +123,9 @@ static struct voi find_voi(struct render_window *window, const struct codec_samp
     if (count == 0)
         return voi_range(0, 0);
     qsort(window->occurrences, count, sizeof window->occurrences[0], compare_values);
+    double lowest = window->occurrences[0].value, highest = window->occurrences[count - 1].value;
     if (window->frame->choice == DISPLAY_ALL)
-        return voi_range(window->occurrences[0].value, window->occurrences[count - 1].value);
+        return lowest < highest ? voi_range(lowest, highest) : voi_range(fmin(lowest, 0), fmax(highest, 0));
     return voi_range(percentile(window->occurrences, count, 0.01),
                      percentile(window->occurrences, count, 0.99));
 }

@@ -19,10 +19,10 @@ void render_window_free(struct render_window *window);
 
 /* Fill the plan of a frame of grey samples: `offset` and `maximum` are the values behind the Modality LUT
  * that become black and white, before inversion. Where the frame has no window of its own they are the
- * extremes of its values, or, for DISPLAY_AUTO, the lowest value that 1 % and the lowest that 99 % of the
- * values do not exceed; padding, NaN and infinities are not counted. (Of samples of more than 16 bits, and of
- * float ones, the percentiles are exact to 1/65536 of their range.) `window` is borrowed by the plan, `frame`
- * by the window, until the next call. */
+ * extremes of its values (0 and the value, where there is but one), or, for DISPLAY_AUTO, the lowest value
+ * that 1 % and the lowest that 99 % of the values do not exceed; padding, NaN and infinities are not counted.
+ * (Of samples of more than 16 bits, and of float ones, the percentiles are exact to 1/65536 of their range.)
+ * `window` is borrowed by the plan, `frame` by the window, until the next call. */
 void render_window_plan(struct render_window *window, const struct codec_samples *in,
                         const struct display_frame *frame, const struct options *options,
                         struct render_plan *plan);
