@@ -72,7 +72,7 @@ static bool write_picture(struct decoder *dec, const struct codec_samples *sampl
         return true;
     struct pngout_shape shape = {samples->columns, samples->rows, samples->samples, plan.is_16_bit ? 16 : 8};
     struct row_source source = {samples, &plan};
-    return pngout_write(dec->png, output, &shape, next_row, &source, &frame->png_bytes, err);
+    return pngout_write(dec->png, output, &shape, NULL, next_row, &source, &frame->png_bytes, err);
 }
 
 /* What Niffler decodes and then fails to write: several frames, and colour that is not RGB. */
