@@ -17,6 +17,7 @@
 #include "common/alloc.h"
 #include "common/buffer.h"
 #include "worker/decoder/dicom.h"
+#include "worker/decoder/extras.h"
 #include "worker/decoder/image.h"
 #include "worker/decoder/pngout.h"
 #include "worker/decoder/render.h"
@@ -30,6 +31,7 @@ struct decoder {
     struct dicom *dcm;
     struct image *image;
     struct pngout *png;
+    struct extras extras;
     uint32_t cpu_seconds;
     struct options options; /* of the file at hand */
     int input;              /* of the file at hand; -1: none */
@@ -48,12 +50,16 @@ static _Noreturn void leave(int status)
 struct row_source {
     const struct codec_samples *samples;
     const struct render_plan *plan;
+    const struct overlays *overlays; /* NULL: none */
+    const struct pngout_shape *shape;
 };
 
 static void next_row(void *context, uint32_t row, uint8_t *out)
 {
     const struct row_source *source = context;
     render_row(source->samples, source->plan, row, out);
+    if (source->overlays != NULL)
+        overlay_draw_row(source->overlays, source->shape, row, out);
 }
 
 static bool write_picture(struct decoder *dec, const struct codec_samples *samples, int output,
@@ -71,8 +77,16 @@ static bool write_picture(struct decoder *dec, const struct codec_samples *sampl
     if (output < 0)
         return true;
     struct pngout_shape shape = {samples->columns, samples->rows, samples->samples, plan.is_16_bit ? 16 : 8};
-    struct row_source source = {samples, &plan};
-    return pngout_write(dec->png, output, &shape, NULL, next_row, &source, &frame->png_bytes, err);
+    struct row_source source = {.samples = samples, .plan = &plan, .shape = &shape};
+    struct pngout_extras chunks = {0};
+    if (!dec->options.compatibility_niffler) {
+        const struct extras_frame decoded = {frame->frame_index, samples, &plan};
+        const struct notes notes = {frame->notes, sizeof frame->notes};
+        extras_chunks(&dec->extras, dec->dcm, &decoded, &chunks, &notes);
+        source.overlays =
+            extras_overlays(&dec->extras, dec->dcm, dec->image, &decoded, &dec->options, &notes);
+    }
+    return pngout_write(dec->png, output, &shape, &chunks, next_row, &source, &frame->png_bytes, err);
 }
 
 /* What Niffler decodes and then fails to write: several frames, and colour that is not RGB. */
@@ -195,6 +209,7 @@ static void answer_convert(struct decoder *dec, const struct wire_convert *conve
     dec->input = input;
     dec->options = convert->options;
     dec->has_image = false;
+    extras_begin_file(&dec->extras);
     buffer_truncate(&dec->elements, 0);
     if (!sandbox_allow_cpu(dec->cpu_seconds, &err))
         leave(EXIT_BUG);
