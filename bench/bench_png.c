@@ -218,7 +218,7 @@ static bool measure(struct pngout *png, struct picture *picture, int repeats, st
     for (int i = 0; i < repeats; i++) {
         double start = cpu_milliseconds();
         if (lseek(descriptor, 0, SEEK_SET) != 0 || ftruncate(descriptor, 0) != 0 ||
-            !pngout_write(png, descriptor, &picture->shape, copy_row, picture, &ours->bytes, &err))
+            !pngout_write(png, descriptor, &picture->shape, NULL, copy_row, picture, &ours->bytes, &err))
             goto out;
         our_times[i] = cpu_milliseconds() - start;
         start = cpu_milliseconds();

@@ -27,7 +27,9 @@ def read_png(path):
             idat += body
         at += 12 + length
     width, height, depth, colour, _, _, interlace = header
-    assert interlace == 0 and kinds[0] == b"IHDR" and kinds[-1] == b"IEND" and set(kinds[1:-1]) == {b"IDAT"}, kinds
+    ancillary = [kind for kind in kinds if kind in (b"sBIT", b"pHYs", b"iCCP")]
+    assert interlace == 0 and len(ancillary) == len(set(ancillary)), kinds
+    assert kinds == [b"IHDR", *ancillary, *[b"IDAT"] * kinds.count(b"IDAT"), b"IEND"], kinds
     step = (3 if colour == 2 else 1) * depth // 8
     raw, above, rows = zlib.decompress(idat), bytes(width * step), []
     for y in range(height):

@@ -1,51 +1,76 @@
-/* Any bytes as a DICOM file: the walk, the elements for the worker, every frame of the image, and its rows.
- */
+/* Any bytes as a DICOM file: the walk, the elements for the worker, the frames of the image, their rows, and
+ * what their PNGs hold besides. */
 #include <stdlib.h>
 
 #include "common/alloc.h"
 #include "tests/fuzz/fuzz.h"
 #include "worker/decoder/dicom.h"
+#include "worker/decoder/extras.h"
 #include "worker/decoder/image.h"
 #include "worker/decoder/render_window.h"
 #include "worker/wire.h"
 
 #define FRAMES_TRIED 3
 
-/* What decoder.c does with a frame's samples, without the PNG. */
-static void render(const struct codec_samples *samples, uint32_t frame_index, struct display *display,
-                   const struct options *options)
+/* All that lives as long as the decoder. */
+struct decoder {
+    struct dicom *dcm;
+    struct image *image;
+    struct functional_groups groups;
+    struct display *display;
+    struct render_window *window;
+    struct extras extras;
+};
+
+static bool plan(struct decoder *dec, const struct codec_samples *samples, uint32_t frame_index,
+                 const struct options *options, struct display_frame *shown, struct render_plan *out)
 {
-    static struct render_window *window;
-    struct display_frame shown;
-    struct render_plan plan;
     struct error err;
-    char notes[64] = "";
-    if (window == NULL)
-        window = render_window_new();
-    if (options->pixel_scaling == PIXEL_SCALING_WINDOW && samples->samples == 1) {
-        display_frame(display, frame_index, options, &shown, &(struct notes){notes, sizeof notes});
-        render_window_plan(window, samples, &shown, options, &plan);
-    } else if (!render_plan(samples, samples->precision, false, options, &plan, &err)) {
+    char text[64] = "";
+    if (options->pixel_scaling != PIXEL_SCALING_WINDOW || samples->samples != 1)
+        return render_plan(samples, image_facts(dec->image)->bits_stored, false, options, out, &err);
+    display_frame(dec->display, frame_index, options, shown, &(struct notes){text, sizeof text});
+    render_window_plan(dec->window, samples, shown, options, out);
+    return true;
+}
+
+/* What decoder.c does with a frame's samples, without the PNG. */
+static void use_picture(struct decoder *dec, const struct codec_samples *samples, uint32_t frame_index,
+                        const struct options *options)
+{
+    struct display_frame shown;
+    struct render_plan planned;
+    struct pngout_extras chunks;
+    char text[256] = "";
+    const struct notes notes = {text, sizeof text};
+    if (!plan(dec, samples, frame_index, options, &shown, &planned))
         return;
+    const struct extras_frame frame = {frame_index, samples, &planned};
+    const struct pngout_shape shape = {samples->columns, samples->rows, planned.samples,
+                                       planned.is_16_bit ? 16 : 8};
+    size_t row_bytes = (size_t)shape.width * shape.samples * shape.bit_depth / 8;
+    extras_chunks(&dec->extras, dec->dcm, &dec->groups, &frame, &chunks, &notes);
+    const struct overlays *overlays =
+        extras_overlays(&dec->extras, dec->dcm, dec->image, &frame, options, &notes);
+    uint8_t *out = xmalloc(row_bytes);
+    for (uint32_t row = 0; row < shape.height; row++) {
+        render_row(samples, &planned, row, out);
+        if (overlays != NULL)
+            overlay_draw_row(overlays, &shape, row, out);
+        fuzz_use(out[row_bytes - 1]);
     }
-    uint8_t *row = xmalloc((size_t)samples->columns * plan.samples * (plan.is_16_bit ? 2 : 1));
-    for (uint32_t i = 0; i < samples->rows; i++) {
-        render_row(samples, &plan, i, row);
-        fuzz_use(row[0]);
-    }
-    free(row);
+    free(out);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static struct dicom *dcm;
-    static struct image *image;
-    static struct display *display;
-    if (dcm == NULL) {
+    static struct decoder dec;
+    if (dec.dcm == NULL) {
         codec_init();
-        dcm = dicom_new();
-        image = image_new();
-        display = display_new();
+        dec.dcm = dicom_new();
+        dec.image = image_new();
+        dec.display = display_new();
+        dec.window = render_window_new();
     }
     struct options options = {.print_images = true,
                               .public_headers_only = size % 2 == 0,
@@ -55,6 +80,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                               .window = size % 11 == 0 ? WINDOW_AUTO : WINDOW_INDEX,
                               .window_index = 1 + (uint32_t)(size % 13 / 11),
                               .allow_truncated = size % 4 == 0,
+                              .overlays = OVERLAYS_BURN,
                               .max_value_bytes = 4096,
                               .max_pixels = 1u << 20,
                               .max_frames = 1000,
@@ -63,18 +89,20 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                               .max_metadata_bytes = 1u << 22};
     struct buffer elements = {0};
     struct error err;
-    bool ok = dicom_read_memory(dcm, data, size, &options, &err);
-    dicom_append_elements(dcm, &options, &elements);
+    bool ok = dicom_read_memory(dec.dcm, data, size, &options, &err);
+    dicom_append_elements(dec.dcm, &options, &elements);
     if (!wire_check_elements((const uint8_t *)elements.data, elements.length, &err))
         abort(); /* the worker would kill us for this */
-    if (ok && image_is_image(dcm) && image_inspect(image, dcm, &options, &err)) {
-        uint32_t frames = image_facts(image)->frame_count;
-        display_inspect(display, dcm, image_facts(image), &options);
+    extras_begin_file(&dec.extras);
+    if (ok && image_is_image(dec.dcm) && image_inspect(dec.image, dec.dcm, &options, &err)) {
+        uint32_t frames = image_facts(dec.image)->frame_count;
+        functional_groups_read(&dec.groups, dec.dcm, frames);
+        display_inspect(dec.display, dec.dcm, image_facts(dec.image), &dec.groups);
         for (uint32_t i = 0; i < frames && i < FRAMES_TRIED; i++) {
             const struct codec_samples *samples;
             char notes[128] = "";
-            if (image_read_frame(image, i, &options, &samples, notes, sizeof notes, &err))
-                render(samples, i, display, &options);
+            if (image_read_frame(dec.image, i, &options, &samples, notes, sizeof notes, &err))
+                use_picture(&dec, samples, i, &options);
         }
     }
     buffer_clear(&elements);

@@ -34,6 +34,7 @@ static const struct options limits = {.max_attributes = 1000,
 struct fixture {
     struct builder file;
     struct dicom *dcm;
+    struct functional_groups groups;
     struct display *display;
     struct image_facts facts;
     struct options options;
@@ -60,6 +61,7 @@ static int tear_down(void **state)
 {
     struct fixture *fx = *state;
     display_free(fx->display);
+    functional_groups_clear(&fx->groups);
     dicom_free(fx->dcm);
     buffer_clear(&fx->file.bytes);
     free(fx);
@@ -71,7 +73,8 @@ static void read_file(struct fixture *fx)
     struct error err;
     const uint8_t *bytes = (const uint8_t *)fx->file.bytes.data;
     assert_true(dicom_read_memory(fx->dcm, bytes, fx->file.bytes.length, &limits, &err));
-    display_inspect(fx->display, fx->dcm, &fx->facts, &fx->options);
+    functional_groups_read(&fx->groups, fx->dcm, fx->options.max_frames);
+    display_inspect(fx->display, fx->dcm, &fx->facts, &fx->groups);
 }
 
 static struct display_frame frame_of(struct fixture *fx, uint32_t index)

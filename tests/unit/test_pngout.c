@@ -161,7 +161,7 @@ static uint64_t check(struct pngout *png, struct picture *picture)
     int descriptor = memfd_create("test_pngout", MFD_CLOEXEC);
     assert_true(descriptor >= 0);
     picture->next_row = 0;
-    if (!pngout_write(png, descriptor, &picture->shape, next_row, picture, &written, &err))
+    if (!pngout_write(png, descriptor, &picture->shape, NULL, next_row, picture, &written, &err))
         fail_msg("%s", err.text);
     assert_int_equal(picture->next_row, picture->shape.height);
     struct stat status;
@@ -315,7 +315,7 @@ static void test_no_memory_for_the_compressor(void **state)
     struct error err;
     uint64_t written = 1;
     pngout_force(png, &absent, -1);
-    assert_false(pngout_write(png, -1, &picture.shape, next_row, &picture, &written, &err));
+    assert_false(pngout_write(png, -1, &picture.shape, NULL, next_row, &picture, &written, &err));
     assert_string_equal(err.code, CODE_LIMIT_MEMORY);
     assert_int_equal(written, 0);
     free(picture.bytes);
@@ -417,7 +417,7 @@ static void check_failure(int descriptor, const char *code)
     struct picture picture = new_picture(300, 300, 1, 16, NOISE);
     struct error err;
     uint64_t written = 1;
-    assert_false(pngout_write(png, descriptor, &picture.shape, next_row, &picture, &written, &err));
+    assert_false(pngout_write(png, descriptor, &picture.shape, NULL, next_row, &picture, &written, &err));
     assert_int_equal(err.kind, ERROR_INPUT);
     assert_int_equal(err.category, CATEGORY_DECODER);
     assert_string_equal(err.code, code);
@@ -462,7 +462,7 @@ static void test_file_size_limit(void **state)
     struct picture picture = new_picture(300, 300, 1, 16, NOISE);
     struct error err;
     uint64_t written = 1;
-    bool ok = pngout_write(png, descriptor, &picture.shape, next_row, &picture, &written, &err);
+    bool ok = pngout_write(png, descriptor, &picture.shape, NULL, next_row, &picture, &written, &err);
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
     assert_false(ok);
     assert_string_equal(err.code, CODE_OUTPUT_IO);

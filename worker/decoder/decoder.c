@@ -18,6 +18,7 @@
 #include "common/buffer.h"
 #include "worker/decoder/dicom.h"
 #include "worker/decoder/display.h"
+#include "worker/decoder/extras.h"
 #include "worker/decoder/image.h"
 #include "worker/decoder/pngout.h"
 #include "worker/decoder/render.h"
@@ -30,10 +31,12 @@
 
 struct decoder {
     struct dicom *dcm;
+    struct functional_groups groups;
     struct image *image;
     struct display *display;
     struct render_window *window;
     struct pngout *png;
+    struct extras extras;
     uint32_t cpu_seconds;
     struct options options; /* of the file at hand */
     int input;              /* of the file at hand; -1: none */
@@ -52,12 +55,16 @@ static _Noreturn void leave(int status)
 struct row_source {
     const struct codec_samples *samples;
     const struct render_plan *plan;
+    const struct overlays *overlays; /* NULL: none */
+    const struct pngout_shape *shape;
 };
 
 static void next_row(void *context, uint32_t row, uint8_t *out)
 {
     const struct row_source *source = context;
     render_row(source->samples, source->plan, row, out);
+    if (source->overlays != NULL)
+        overlay_draw_row(source->overlays, source->shape, row, out);
 }
 
 static bool write_picture(struct decoder *dec, const struct codec_samples *samples, int output,
@@ -66,11 +73,11 @@ static bool write_picture(struct decoder *dec, const struct codec_samples *sampl
     static const char *const scalings[] = {"full", "niffler", "stored", "window"};
     const struct image_facts *facts = image_facts(dec->image);
     bool invert = facts->photometric == PHOTOMETRIC_MONOCHROME1 && dec->options.invert_monochrome1;
+    const struct notes notes = {frame->notes, sizeof frame->notes};
     struct display_frame display;
     struct render_plan plan;
     if (dec->options.pixel_scaling == PIXEL_SCALING_WINDOW && samples->samples == 1) {
-        display_frame(dec->display, frame->frame_index, &dec->options, &display,
-                      &(struct notes){frame->notes, sizeof frame->notes});
+        display_frame(dec->display, frame->frame_index, &dec->options, &display, &notes);
         render_window_plan(dec->window, samples, &display, &dec->options, &plan);
     } else if (!render_plan(samples, facts->bits_stored, invert, &dec->options, &plan, err)) {
         return false;
@@ -81,8 +88,15 @@ static bool write_picture(struct decoder *dec, const struct codec_samples *sampl
     if (output < 0)
         return true;
     struct pngout_shape shape = {samples->columns, samples->rows, plan.samples, plan.is_16_bit ? 16 : 8};
-    struct row_source source = {samples, &plan};
-    return pngout_write(dec->png, output, &shape, next_row, &source, &frame->png_bytes, err);
+    struct row_source source = {.samples = samples, .plan = &plan, .shape = &shape};
+    struct pngout_extras chunks = {0};
+    if (!dec->options.compatibility_niffler) {
+        const struct extras_frame decoded = {frame->frame_index, samples, &plan};
+        extras_chunks(&dec->extras, dec->dcm, &dec->groups, &decoded, &chunks, &notes);
+        source.overlays =
+            extras_overlays(&dec->extras, dec->dcm, dec->image, &decoded, &dec->options, &notes);
+    }
+    return pngout_write(dec->png, output, &shape, &chunks, next_row, &source, &frame->png_bytes, err);
 }
 
 /* What Niffler decodes and then fails to write: several frames, and colour that is not RGB. */
@@ -176,8 +190,9 @@ static bool inspect(struct decoder *dec, struct wire_inspected *out, struct erro
     out->frame_count = image_facts(dec->image)->frame_count;
     if (!choose_first_frame(&dec->options, out->frame_count, &out->first_frame, err))
         return false;
+    functional_groups_read(&dec->groups, dec->dcm, out->frame_count);
     if (dec->options.pixel_scaling == PIXEL_SCALING_WINDOW)
-        display_inspect(dec->display, dec->dcm, image_facts(dec->image), &dec->options);
+        display_inspect(dec->display, dec->dcm, image_facts(dec->image), &dec->groups);
     dec->has_image = true;
     out->frame_follows = dec->options.print_images;
     return true;
@@ -207,6 +222,7 @@ static void answer_convert(struct decoder *dec, const struct wire_convert *conve
     dec->input = input;
     dec->options = convert->options;
     dec->has_image = false;
+    extras_begin_file(&dec->extras);
     buffer_truncate(&dec->elements, 0);
     if (!sandbox_allow_cpu(dec->cpu_seconds, &err))
         leave(EXIT_BUG);

@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "common/alloc.h"
-#include "worker/decoder/functional_groups.h"
 
 #define TAG_PIXEL_PRESENTATION DICOM_TAG(0x0008, 0x9205)
 #define TAG_PADDING_VALUE DICOM_TAG(0x0028, 0x0120)
@@ -34,7 +33,7 @@ struct cached_lut {
 struct display {
     struct dicom *dcm;
     const struct image_facts *facts;
-    struct functional_groups groups;
+    const struct functional_groups *groups;
     struct cached_lut modality_lut, voi_lut;
     struct palette supplemental;
     bool has_supplemental, supplemental_is_broken;
@@ -52,7 +51,6 @@ void display_free(struct display *display)
 {
     if (display == NULL)
         return;
-    functional_groups_clear(&display->groups);
     lut_clear(&display->modality_lut.lut);
     lut_clear(&display->voi_lut.lut);
     palette_clear(&display->supplemental);
@@ -106,12 +104,12 @@ static void read_supplemental(struct display *display)
 }
 
 void display_inspect(struct display *display, struct dicom *dcm, const struct image_facts *facts,
-                     const struct options *options)
+                     const struct functional_groups *groups)
 {
     display->dcm = dcm;
     display->facts = facts;
+    display->groups = groups;
     display->modality_lut.item = display->voi_lut.item = 0;
-    functional_groups_read(&display->groups, dcm, options->max_frames);
     display->is_inverse = text_is(display, DICOM_TOP, TAG_PRESENTATION_LUT_SHAPE, "INVERSE");
     read_padding(display);
     read_supplemental(display);
@@ -146,15 +144,14 @@ static struct modality read_modality(struct display *display, uint32_t frame_ind
 {
     struct modality modality = MODALITY_IDENTITY;
     struct dicom_item item;
-    if (functional_groups_find(&display->groups, display->dcm, frame_index, TAG_PIXEL_VALUE_TRANSFORMATION,
-                               &item) &&
+    if (functional_groups_find(display->groups, frame_index, TAG_PIXEL_VALUE_TRANSFORMATION, &item) &&
         read_rescale(display, item, &modality))
         return modality;
     if (dicom_first_item(display->dcm, DICOM_TOP, TAG_MODALITY_LUTS, &item)) {
         modality.lut = load_lut(display, &display->modality_lut, item, display->facts->is_signed);
         if (modality.lut != NULL)
             return modality;
-        notes_add(notes, "malformed Modality LUT");
+        note(notes, "malformed Modality LUT");
     }
     (void)read_rescale(display, DICOM_TOP, &modality);
     return modality;
@@ -204,7 +201,7 @@ static bool read_voi(struct display *display, struct dicom_item item, uint32_t i
     bool is_signed = display->facts->is_signed || modality->intercept < 0 || modality->slope < 0;
     const struct lut *lut = load_lut(display, &display->voi_lut, table, is_signed);
     if (lut == NULL) {
-        notes_add(notes, "malformed VOI LUT");
+        note(notes, "malformed VOI LUT");
         return false;
     }
     *voi = voi_table(lut);
@@ -221,12 +218,11 @@ static void choose_voi(struct display *display, uint32_t frame_index, const stru
         frame->choice = DISPLAY_AUTO;
     } else if (options->window == WINDOW_VALUES) {
         frame->voi = voi_linear(options->window_center, options->window_width);
-    } else if (!(functional_groups_find(&display->groups, display->dcm, frame_index, TAG_FRAME_VOI_LUT,
-                                        &item) &&
+    } else if (!(functional_groups_find(display->groups, frame_index, TAG_FRAME_VOI_LUT, &item) &&
                  read_voi(display, item, index, &frame->modality, &frame->voi, notes)) &&
                !read_voi(display, DICOM_TOP, index, &frame->modality, &frame->voi, notes)) {
         frame->choice = DISPLAY_ALL;
-        notes_add(notes, "no window %u in the file", (unsigned)index + 1);
+        note(notes, "no window %u in the file", (unsigned)index + 1);
     }
 }
 
@@ -239,7 +235,7 @@ static bool is_coloured(struct display *display, uint32_t frame_index)
                                       DICOM_TAG(0x0018, 0x9751), DICOM_TAG(0x0018, 0x9504)};
     struct dicom_item item;
     for (size_t i = 0; i < sizeof macros / sizeof macros[0]; i++)
-        if (functional_groups_find(&display->groups, display->dcm, frame_index, macros[i], &item))
+        if (functional_groups_find(display->groups, frame_index, macros[i], &item))
             return !text_is(display, item, TAG_PIXEL_PRESENTATION, "MONOCHROME");
     return true;
 }
@@ -257,7 +253,7 @@ void display_frame(struct display *display, uint32_t frame_index, const struct o
      * picture twice. */
     frame->invert = is_monochrome1 ? options->invert_monochrome1 : display->is_inverse;
     if (display->supplemental_is_broken)
-        notes_add(notes, "malformed supplemental palette");
+        note(notes, "malformed supplemental palette");
     if (display->has_supplemental && is_coloured(display, frame_index))
         frame->supplemental = &display->supplemental;
 }

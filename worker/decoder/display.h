@@ -12,6 +12,7 @@
 #ifndef NIFFLER_WORKER_DECODER_DISPLAY_H
 #define NIFFLER_WORKER_DECODER_DISPLAY_H
 
+#include "worker/decoder/functional_groups.h"
 #include "worker/decoder/image.h"
 #include "worker/decoder/notes.h"
 #include "worker/decoder/palette.h"
@@ -22,9 +23,9 @@ struct display; /* of the file at hand; its buffers stay warm */
 struct display *display_new(void);
 void display_free(struct display *display);
 
-/* Read what holds for all frames. `dcm` is borrowed until the next call. */
+/* Read what holds for all frames. `dcm`, `facts` and `groups` are borrowed until the next call. */
 void display_inspect(struct display *display, struct dicom *dcm, const struct image_facts *facts,
-                     const struct options *options);
+                     const struct functional_groups *groups);
 
 /* How one frame is shown. */
 struct display_frame {

@@ -16,6 +16,7 @@ void functional_groups_clear(struct functional_groups *groups)
 void functional_groups_read(struct functional_groups *groups, const struct dicom *dcm, uint32_t limit)
 {
     struct dicom_item item;
+    groups->dcm = dcm;
     groups->count = 0;
     groups->has_shared = dicom_first_item(dcm, DICOM_TOP, TAG_SHARED, &groups->shared);
     bool is_one = dicom_first_item(dcm, DICOM_TOP, TAG_PER_FRAME, &item);
@@ -28,10 +29,11 @@ void functional_groups_read(struct functional_groups *groups, const struct dicom
     }
 }
 
-bool functional_groups_find(const struct functional_groups *groups, const struct dicom *dcm,
-                            uint32_t frame_index, uint32_t sequence, struct dicom_item *macro)
+bool functional_groups_find(const struct functional_groups *groups, uint32_t frame_index, uint32_t sequence,
+                            struct dicom_item *macro)
 {
-    if (frame_index < groups->count && dicom_first_item(dcm, groups->frames[frame_index], sequence, macro))
+    if (frame_index < groups->count &&
+        dicom_first_item(groups->dcm, groups->frames[frame_index], sequence, macro))
         return true;
-    return groups->has_shared && dicom_first_item(dcm, groups->shared, sequence, macro);
+    return groups->has_shared && dicom_first_item(groups->dcm, groups->shared, sequence, macro);
 }

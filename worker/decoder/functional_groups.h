@@ -11,6 +11,7 @@
 
 /* Zeroed: none. */
 struct functional_groups {
+    const struct dicom *dcm; /* of the file that was read; NULL: none */
     bool has_shared;
     struct dicom_item shared;
     struct dicom_item *frames; /* owned */
@@ -24,7 +25,9 @@ void functional_groups_clear(struct functional_groups *groups);
  * most. */
 void functional_groups_read(struct functional_groups *groups, const struct dicom *dcm, uint32_t limit);
 
-/* The macro `sequence` of a frame (from 0): its own, else the shared one. */
-bool functional_groups_find(const struct functional_groups *groups, const struct dicom *dcm,
-                            uint32_t frame_index, uint32_t sequence, struct dicom_item *macro);
+/* The macro `sequence` of a frame (from 0): its own, else the shared one. For FUNCTIONAL_GROUPS_SHARED that
+ * one alone. */
+#define FUNCTIONAL_GROUPS_SHARED UINT32_MAX
+bool functional_groups_find(const struct functional_groups *groups, uint32_t frame_index, uint32_t sequence,
+                            struct dicom_item *macro);
 #endif

@@ -1,8 +1,6 @@
 #include "worker/decoder/image.h"
 
 #include <ctype.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <zlib.h>
@@ -12,6 +10,7 @@
 #include "worker/decoder/fragments.h"
 #include "worker/decoder/image_module.h"
 #include "worker/decoder/native.h"
+#include "worker/decoder/notes.h"
 #include "worker/decoder/palette.h"
 
 #define DEFLATE_MOST 1032u /* bytes that one byte of deflate can stand for, at most (RFC 1951) */
@@ -159,28 +158,6 @@ bool image_inspect(struct image *image, struct dicom *dcm, const struct options 
     return true;
 }
 
-/* ---- notes ------------------------------------------------------------------------------------ */
-
-struct notes {
-    char *text;
-    size_t size;
-};
-
-static void note(const struct notes *notes, const char *format, ...) PRINTF_LIKE(2, 3);
-
-static void note(const struct notes *notes, const char *format, ...)
-{
-    if (notes->text == NULL || notes->size == 0)
-        return;
-    size_t used = strnlen(notes->text, notes->size - 1);
-    if (used > 0 && used + 1 < notes->size)
-        notes->text[used++] = ';';
-    va_list args;
-    va_start(args, format);
-    (void)vsnprintf(notes->text + used, notes->size - used, format, args);
-    va_end(args);
-}
-
 /* ---- native frames ---------------------------------------------------------------------------- */
 
 /* Bytes [from, to) of the pixel data into the scratch. In a big-endian file OW means words of 16 bits,
@@ -283,6 +260,26 @@ static bool read_native(struct image *image, uint32_t frame_index, struct error 
     if (!read_range(image, first_bit / 8, (end_bit + 7) / 8, &bytes, err))
         return false;
     return unpack(image, bytes, first_bit % 8, err);
+}
+
+bool image_read_overlay_bits(struct image *image, uint32_t frame_index, uint32_t bit, uint8_t *packed,
+                             struct error *err)
+{
+    const struct image_facts *facts = &image->facts;
+    const struct image_module *module = &image->module;
+    const uint8_t *bytes = NULL;
+    if (image->dcm == NULL || frame_index >= facts->frame_count)
+        return error_set(err, ERROR_BUG, "bits of a frame were asked for that there is not");
+    if (dicom_pixels(image->dcm)->encapsulated || module->is_float || facts->samples_per_pixel != 1 ||
+        bit >= facts->bits_allocated)
+        return error_input(err, CATEGORY_UNDECODABLE, CODE_UNSUPPORTED_PIXELS,
+                           "no bits beside the samples of the pixels");
+    uint64_t first_bit = module->frame_bits * frame_index, end_bit = first_bit + module->frame_bits;
+    if (!read_range(image, first_bit / 8, (end_bit + 7) / 8, &bytes, err))
+        return false;
+    native_pick_bit(packed, bytes, first_bit % 8, (size_t)facts->rows * facts->columns, facts->bits_allocated,
+                    bit, dicom_syntax(image->dcm)->big_endian && !module->is_packed);
+    return true;
 }
 
 /* ---- compressed frames ------------------------------------------------------------------------ */

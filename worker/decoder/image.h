@@ -60,4 +60,13 @@ MUST_CHECK bool image_read_frame(struct image *image, uint32_t frame_index, cons
 /* The same before colour conversion and palette: the stored samples, for tests and tools. */
 MUST_CHECK bool image_read_stored(struct image *image, uint32_t frame_index, const struct codec_samples **out,
                                   char *notes, size_t notes_size, struct error *err);
+
+/* Bit `bit` of each pixel's container, from 0 for the least significant one: where overlays were embedded
+ * before they were retired (PS3.3-2004 C.9.2). Reads the frame a second time; what image_read_frame() lent
+ * out stays as it is.
+ *   packed  room for rows * columns bits, the least significant first
+ * Fails with category 3, CODE_UNSUPPORTED_PIXELS where there are no such containers (compressed or
+ * encapsulated data, several samples per pixel, BitsAllocated too small); else as image_read_frame(). */
+MUST_CHECK bool image_read_overlay_bits(struct image *image, uint32_t frame_index, uint32_t bit,
+                                        uint8_t *packed, struct error *err);
 #endif

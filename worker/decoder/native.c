@@ -96,6 +96,16 @@ void native_unpack_bits(void *out, uint32_t bytes, const uint8_t *in, uint64_t f
     }
 }
 
+void native_pick_bit(uint8_t *packed, const uint8_t *in, uint64_t first_bit, size_t count, uint32_t bits,
+                     uint32_t bit, bool big_endian)
+{
+    /* In a container of 2 or 4 bytes, this turns the number of a byte into that from the other end. */
+    uint64_t turn = big_endian ? bits / 8 - 1 : 0, at = first_bit + bit;
+    memset(packed, 0, (count + 7) / 8);
+    for (size_t i = 0; i < count; i++, at += bits)
+        packed[i / 8] |= (uint8_t)((in[at / 8 ^ turn] >> (at % 8) & 1) << (i % 8));
+}
+
 /* The sign is extended by (x ^ s) - s, s being the sign's bit: no shift of a negative number, and the same
  * vector instructions for every width. */
 #define EXTRACT(type)                                                        \

@@ -27,6 +27,13 @@ void native_widen_422(void *out, const void *in, size_t pairs, uint32_t bytes);
 void native_unpack_bits(void *out, uint32_t bytes, const uint8_t *in, uint64_t first_bit, size_t count,
                         uint32_t bits);
 
+/* Bit `bit` of each of `count` containers of `bits` bits to one bit each, the least significant first.
+ *   packed      room for `count` bits
+ *   first_bit   as in native_unpack_bits()
+ *   big_endian  the containers, of 8, 16 or 32 bits, have their most significant byte first */
+void native_pick_bit(uint8_t *packed, const uint8_t *in, uint64_t first_bit, size_t count, uint32_t bits,
+                     uint32_t bit, bool big_endian);
+
 /* Shift each sample down by `shift`, keep `bits` bits of it, and extend its sign from there where
  * `is_signed`; in place. Sets samples->is_signed. No work is done where it would change nothing. */
 void native_extract(struct codec_samples *samples, uint32_t shift, uint32_t bits, bool is_signed);

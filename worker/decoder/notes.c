@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-void notes_add(const struct notes *notes, const char *format, ...)
+void note(const struct notes *notes, const char *format, ...)
 {
     if (notes->text == NULL || notes->size == 0)
         return;

@@ -1,17 +1,18 @@
-/* notes.h: the column pixel_notes of a frame: what was overruled, or left out. */
+/* notes.h: what the row of a picture says of it (pixel_notes in mapping.csv). */
 #ifndef NIFFLER_WORKER_DECODER_NOTES_H
 #define NIFFLER_WORKER_DECODER_NOTES_H
 
 #include <stddef.h>
 
-#include "common/error.h" /* PRINTF_LIKE */
+#include "common/error.h"
 
-/* Where notes go; `text` is a string that grows, or NULL: nobody wants them. */
+/* Where notes go: a C string of at most `size` bytes with its NUL. `text` may be NULL: nobody wants them. */
 struct notes {
     char *text;
     size_t size;
 };
 
-/* Append one, behind a ';' where others are. What does not fit is cut. */
-void notes_add(const struct notes *notes, const char *format, ...) PRINTF_LIKE(2, 3);
+/* Append one, behind a `;` where others stand before it. What finds no room is cut off. */
+void note(const struct notes *notes, const char *format, ...) PRINTF_LIKE(2, 3);
+
 #endif

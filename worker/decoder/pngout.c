@@ -235,13 +235,28 @@ static void on_warning(png_structp libpng, png_const_charp text)
     (void)text;
 }
 
+/* libpng keeps what it is told here for png_write_info(). */
+static void set_extras(png_structp libpng, png_infop info, const struct pngout_shape *shape,
+                       const struct pngout_extras *extras)
+{
+    uint32_t x = extras->pixels_per_unit_x, y = extras->pixels_per_unit_y;
+    if (extras->significant_bits >= 1 && extras->significant_bits < shape->bit_depth) {
+        png_byte bits = (png_byte)extras->significant_bits;
+        png_set_sBIT(libpng, info, &(png_color_8){.red = bits, .green = bits, .blue = bits, .gray = bits});
+    }
+    if (x >= 1 && x <= PNG_UINT_31_MAX && y >= 1 && y <= PNG_UINT_31_MAX)
+        png_set_pHYs(libpng, info, x, y,
+                     extras->is_per_metre ? PNG_RESOLUTION_METER : PNG_RESOLUTION_UNKNOWN);
+}
+
 /* The only function with a setjmp(): nothing is acquired behind it, and no local changes behind it.
  * png_write_end() is not called, because libpng refuses it when it has not compressed the image itself; IEND
  * is written as the chunk it is. */
-static bool write_png(struct sink *sink, const struct pngout_shape *shape, const uint8_t *stream,
-                      size_t length)
+static bool write_png(struct sink *sink, const struct pngout_shape *shape, const struct pngout_extras *extras,
+                      const uint8_t *stream, size_t length)
 {
-    static const png_byte idat[5] = "IDAT", iend[5] = "IEND";
+    static const png_byte idat[5] = "IDAT", iend[5] = "IEND", iccp[5] = "iCCP";
+    const struct pngout_profile *profile = shape->samples == 3 ? extras->profile : NULL;
     png_infop info = NULL;
     png_structp libpng = png_create_write_struct(PNG_LIBPNG_VER_STRING, NULL, on_error, on_warning);
     if (libpng != NULL)
@@ -260,7 +275,10 @@ static bool write_png(struct sink *sink, const struct pngout_shape *shape, const
     png_set_IHDR(libpng, info, shape->width, shape->height, (int)shape->bit_depth,
                  shape->samples == 1 ? PNG_COLOR_TYPE_GRAY : PNG_COLOR_TYPE_RGB, PNG_INTERLACE_NONE,
                  PNG_COMPRESSION_TYPE_DEFAULT, PNG_FILTER_TYPE_DEFAULT);
+    set_extras(libpng, info, shape, extras);
     png_write_info(libpng, info);
+    if (profile != NULL && profile->length > 0)
+        png_write_chunk(libpng, iccp, profile->chunk, profile->length);
     for (size_t at = 0; at < length; at += IDAT_BYTES_MAX)
         png_write_chunk(libpng, idat, stream + at,
                         length - at < IDAT_BYTES_MAX ? length - at : IDAT_BYTES_MAX);
@@ -281,9 +299,11 @@ static bool write_failed(int number, struct error *err)
     return false;
 }
 
-bool pngout_write(struct pngout *png, int descriptor, const struct pngout_shape *shape, pngout_row_fn *row,
-                  void *context, uint64_t *written, struct error *err)
+bool pngout_write(struct pngout *png, int descriptor, const struct pngout_shape *shape,
+                  const struct pngout_extras *extras, pngout_row_fn *row, void *context, uint64_t *written,
+                  struct error *err)
 {
+    static const struct pngout_extras no_extras;
     assert(shape->width > 0 && shape->height > 0 && shape->width <= PNG_UINT_31_MAX &&
            shape->height <= PNG_UINT_31_MAX);
     assert((shape->samples == 1 || shape->samples == 3) && (shape->bit_depth == 8 || shape->bit_depth == 16));
@@ -307,7 +327,7 @@ bool pngout_write(struct pngout *png, int descriptor, const struct pngout_shape 
     if (!compress_rows(png, &rows, shape, &length, err))
         return false;
     struct sink sink = {.descriptor = descriptor};
-    if (!write_png(&sink, shape, png->stream.bytes, length))
+    if (!write_png(&sink, shape, extras != NULL ? extras : &no_extras, png->stream.bytes, length))
         return write_failed(sink.failure != 0 ? sink.failure : ENOMEM, err);
     *written = sink.written;
     return true;
