@@ -305,6 +305,26 @@ static void write_enhanced(struct sample_set *set, const char *stem, const struc
     free(file);
 }
 
+/* Frames that share a window at the top level. */
+static void write_cine(struct sample_set *set)
+{
+    const struct sample_series series = window_series("S0004_CINE", SAMPLE_CT, 4);
+    const struct sample_pixels pixels = {ROWS, COLUMNS, 1, 8, 8, false, "MONOCHROME2", 0, 3};
+    struct dataset *ds = sample_new(set, &series, 1);
+    struct buffer bytes = {0};
+    for (int32_t frame = 0; frame < 3; frame++) {
+        struct canvas canvas;
+        draw(&canvas, 40 * frame, 175 + 40 * frame, frame);
+        for (size_t i = 0; i < canvas_count(&canvas); i++)
+            buffer_append_char(&bytes, (char)(unsigned char)canvas.values[i]);
+        canvas_clear(&canvas);
+    }
+    put_showing(ds, &(const struct showing){.center = "130", .width = "150"});
+    sample_put_pixels(ds, &pixels, bytes.data, bytes.length);
+    buffer_clear(&bytes);
+    sample_write_named(set, &series, "CINE.dcm", ds, SAMPLE_EXPLICIT_LITTLE, SAMPLE_PART10, "image");
+}
+
 void sample_group_windows(struct sample_set *set)
 {
     static const struct showing everywhere = {"40", "400", "-1024", "1", NULL};
@@ -318,6 +338,7 @@ void sample_group_windows(struct sample_set *set)
                                               {"900", "1200", "0", "2", NULL}};
     for (unsigned i = 0; i < sizeof(cases) / sizeof(*cases); i++)
         write_case(set, &cases[i], i + 1);
+    write_cine(set);
     write_enhanced(set, "SHARED", &everywhere, nothing, 3);
     write_enhanced(set, "WINDOW_PER_FRAME", &rescale_only, windows_only, 3);
     write_enhanced(set, "ALL_PER_FRAME", &(struct showing){0}, all_own, 3);
