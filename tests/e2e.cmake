@@ -25,6 +25,8 @@ e2e_test(surroundings Decoder 120)
 e2e_test(surroundings Output 300)
 e2e_test(corpus Corpus 600)
 e2e_test(corpus_restore CorpusRestore 300)
+e2e_test(corpus_window CorpusWindow 300)
 
 # The corpus is not part of the repository: where it is absent, ctest says "Skipped".
-set_tests_properties(e2e.corpus.Corpus e2e.corpus_restore.CorpusRestore PROPERTIES SKIP_RETURN_CODE 77)
+set_tests_properties(e2e.corpus.Corpus e2e.corpus_restore.CorpusRestore e2e.corpus_window.CorpusWindow
+    PROPERTIES SKIP_RETURN_CODE 77)
