@@ -3,7 +3,7 @@ foreach(tool dcmdump dcmj2pnm dcmcjpeg dcmdjpeg dcmcjpls dcmdjpls dcmcrle dcmdrl
     find_program(TOOL_${tool} ${tool} REQUIRED)
 endforeach()
 
-foreach(check same groups valid pictures compressed)
+foreach(check same groups valid pictures compressed extras)
     add_test(NAME samples.${check}
              COMMAND ${Python3_EXECUTABLE} ${CMAKE_CURRENT_SOURCE_DIR}/samples/check_samples.py
                      $<TARGET_FILE:niffler-png-samples> ${check})

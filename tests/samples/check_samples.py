@@ -6,6 +6,7 @@
     check_samples.py GENERATOR valid       dcmdump reads all that is whole, and pixel data is as long as the header says
     check_samples.py GENERATOR pictures    DCMTK renders every picture, with the header's rows and columns
     check_samples.py GENERATOR compressed  compress.sh makes every variant, and the lossless ones decode to their source
+    check_samples.py GENERATOR extras      the matrix and the windows: two runs give the same bytes, and dcmdump reads them
     check_samples.py GENERATOR write       writes samples.sha256 anew: after a change that was meant
 """
 import hashlib
@@ -174,6 +175,20 @@ def compressed(generator, folder):
             check(pixel_data(plain, raw) == pixel_data(source, raw), f'{encoding}/{name} is not its source')
 
 
+def extras(generator, folder):
+    for what, least in ((['--matrix'], 3300), (['--only', 'windows'], 36)):
+        first, second = (os.path.join(folder, name, what[-1]) for name in ('a', 'b'))
+        for output in (first, second):
+            subprocess.run([generator, output, *what], check=True, stdout=subprocess.DEVNULL)
+        sums = sums_of(first)
+        check(sums == sums_of(second), f'two runs of {what[-1]} differ')
+        files = sorted(path for path in sums if path.endswith('.dcm'))
+        check(len(files) >= least, f'{what[-1]} has {len(files)} files')
+        for at in range(0, len(files), 500):
+            done = run('dcmdump', '-q', *(os.path.join(first, path) for path in files[at:at + 500]))
+            check(done.returncode == 0, done.stdout.decode(errors='replace')[-2000:])
+
+
 def write(generator, folder):
     output, _ = generate(generator, folder)
     with open(SUMS, 'w', encoding='ascii') as file:
@@ -182,7 +197,7 @@ def write(generator, folder):
 
 
 def main():
-    modes = {f.__name__: f for f in (same, groups, valid, pictures, compressed, write)}
+    modes = {f.__name__: f for f in (same, groups, valid, pictures, compressed, extras, write)}
     if len(sys.argv) != 3 or sys.argv[2] not in modes:
         raise SystemExit(__doc__)
     with tempfile.TemporaryDirectory(prefix='niffler-samples-') as folder:

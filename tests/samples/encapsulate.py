@@ -112,24 +112,27 @@ def native_frames(elements):
     return [pixels[i * size:(i + 1) * size] for i in range(number(elements, FRAMES, 1))]
 
 
-def by_plane(frame, samples, width, planar):
-    if samples == 1 or planar == 1:
-        return frame
-    if width != 1:
-        raise SystemExit('encapsulate.py: colour of more than 8 bits is not made here')
-    return b''.join(frame[i::samples] for i in range(samples))
+def raw_planes(elements, frame):
+    """A frame as opj_compress reads it: plane by plane, samples of up to 8 bits in one byte."""
+    samples, width = number(elements, SAMPLES), number(elements, ALLOCATED) // 8
+    if samples > 1 and number(elements, PLANAR) == 0:
+        pixel = samples * width
+        frame = b''.join(frame[at:at + width] for sample in range(samples)
+                         for at in range(sample * width, len(frame), pixel))
+    return frame[::width] if number(elements, STORED) <= 8 else frame
 
 
 def compress(elements, frame, lossy):
-    """One frame through opj_compress."""
-    samples, width = number(elements, SAMPLES), number(elements, ALLOCATED) // 8
-    shape = '{},{},{},{},{}'.format(number(elements, COLUMNS), number(elements, ROWS), samples,
-                                    number(elements, STORED), 's' if number(elements, SIGNED) else 'u')
+    """One frame through opj_compress, with as many resolutions (at most its own choice of 6) as the frame allows."""
+    rows, columns, samples = (number(elements, tag) for tag in (ROWS, COLUMNS, SAMPLES))
+    shape = '{},{},{},{},{}'.format(columns, rows, samples, number(elements, STORED),
+                                    's' if number(elements, SIGNED) else 'u')
     with tempfile.TemporaryDirectory() as folder:
         raw, codestream = os.path.join(folder, 'frame.rawl'), os.path.join(folder, 'frame.j2k')
         with open(raw, 'wb') as file:
-            file.write(by_plane(frame, samples, width, number(elements, PLANAR)))
-        command = ['opj_compress', '-i', raw, '-o', codestream, '-F', shape, '-mct', '1' if samples == 3 else '0']
+            file.write(raw_planes(elements, frame))
+        command = ['opj_compress', '-i', raw, '-o', codestream, '-F', shape, '-mct', '1' if samples == 3 else '0',
+                   '-n', str(min(6, min(rows, columns).bit_length()))]
         command += ['-I', '-r', '8'] if lossy else []
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
         if done.returncode != 0 or not os.path.exists(codestream):

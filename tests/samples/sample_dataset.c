@@ -384,9 +384,13 @@ void dataset_append(const struct dataset *ds, enum sample_syntax syntax, struct 
 static const char *syntax_uid(enum sample_syntax syntax)
 {
     static const char *const uids[] = {
-        [SAMPLE_IMPLICIT_LITTLE] = "1.2.840.10008.1.2", [SAMPLE_EXPLICIT_LITTLE] = "1.2.840.10008.1.2.1",
-        [SAMPLE_EXPLICIT_BIG] = "1.2.840.10008.1.2.2",  [SAMPLE_DEFLATED] = "1.2.840.10008.1.2.1.99",
+        [SAMPLE_IMPLICIT_LITTLE] = "1.2.840.10008.1.2",
+        [SAMPLE_EXPLICIT_LITTLE] = "1.2.840.10008.1.2.1",
+        [SAMPLE_EXPLICIT_BIG] = "1.2.840.10008.1.2.2",
+        [SAMPLE_DEFLATED] = "1.2.840.10008.1.2.1.99",
         [SAMPLE_RLE] = "1.2.840.10008.1.2.5",
+        [SAMPLE_ENCAPSULATED] = "1.2.840.10008.1.2.1.98",
+        [SAMPLE_DEFLATED_FRAME] = "1.2.840.10008.1.2.8.1",
     };
     return uids[syntax];
 }

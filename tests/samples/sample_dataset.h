@@ -21,7 +21,10 @@ enum sample_syntax {
     SAMPLE_EXPLICIT_LITTLE,
     SAMPLE_EXPLICIT_BIG,
     SAMPLE_DEFLATED, /* explicit little endian, in stored deflate blocks: the same bytes on every machine */
-    SAMPLE_RLE,      /* explicit little endian; the pixel data was put by dataset_put_fragments()         */
+    /* Explicit little endian; the pixel data was put by dataset_put_fragments(): */
+    SAMPLE_RLE,
+    SAMPLE_ENCAPSULATED,   /* Encapsulated Uncompressed (PS3.5 Section A.4.11)      */
+    SAMPLE_DEFLATED_FRAME, /* Deflated Image Frame Compression (PS3.5 Section A.4.13) */
 };
 
 struct dataset;

@@ -1,5 +1,6 @@
 /* sample_files.c: the same picture in every transfer syntax that needs no codec, RLE, and files that are not
  * what they should be. */
+#include "tests/samples/sample_rle.h"
 #include "tests/samples/sample_set.h"
 
 #include <stdlib.h>
@@ -41,57 +42,6 @@ static struct dataset *new_disc(const struct sample_set *set, const struct sampl
     return ds;
 }
 
-/* PackBits of one segment's row (PS3.5 Section G.3.1). */
-static void append_packed(struct buffer *out, const uint8_t *bytes, size_t length)
-{
-    size_t at = 0;
-    while (at < length) {
-        size_t run = 1;
-        while (at + run < length && run < 128 && bytes[at + run] == bytes[at])
-            run++;
-        if (run > 2) {
-            buffer_append_char(out, (char)(unsigned char)(257 - run));
-            buffer_append_char(out, (char)bytes[at]);
-            at += run;
-            continue;
-        }
-        size_t literal = 0;
-        while (at + literal < length && literal < 128 &&
-               !(at + literal + 2 < length && bytes[at + literal] == bytes[at + literal + 1] &&
-                 bytes[at + literal] == bytes[at + literal + 2]))
-            literal++;
-        buffer_append_char(out, (char)(unsigned char)(literal - 1));
-        buffer_append(out, bytes + at, literal);
-        at += literal;
-    }
-}
-
-/* One frame: a header of 16 longs, then a segment for each byte of each sample, the most significant first
- * (PS3.5 Section G.2). `interleaved` holds pixels of `width` bytes; `order` names the byte of each segment.
- */
-static void append_rle_frame(struct buffer *out, const uint8_t *interleaved, size_t rows, size_t columns,
-                             size_t width, const size_t *order)
-{
-    struct buffer segments = {0};
-    uint8_t header[64] = {(uint8_t)width};
-    uint8_t row[512];
-    for (size_t segment = 0; segment < width; segment++) {
-        size_t offset = sizeof(header) + segments.length;
-        for (size_t i = 0; i < 4; i++)
-            header[4 + 4 * segment + i] = (uint8_t)(offset >> (8 * i));
-        for (size_t y = 0; y < rows; y++) {
-            for (size_t x = 0; x < columns; x++)
-                row[x] = interleaved[(y * columns + x) * width + order[segment]];
-            append_packed(&segments, row, columns);
-        }
-        if (segments.length % 2 != 0)
-            buffer_append_char(&segments, '\0');
-    }
-    buffer_append(out, header, sizeof(header));
-    buffer_append(out, segments.data, segments.length);
-    buffer_clear(&segments);
-}
-
 static void write_rle_grey(struct sample_set *set, const struct sample_series *series, unsigned instance)
 {
     static const size_t high_byte_first[] = {1, 0};
@@ -101,7 +51,7 @@ static void write_rle_grey(struct sample_set *set, const struct sample_series *s
     size_t length = 0;
     const char *bytes = dataset_value(ds, TAG(0x7FE0, 0x0010), &length);
     struct buffer frame = {0};
-    append_rle_frame(&frame, (const uint8_t *)bytes, pixels.rows, pixels.columns, 2, high_byte_first);
+    sample_append_rle_frame(&frame, (const uint8_t *)bytes, pixels.rows, pixels.columns, 2, high_byte_first);
     dataset_put_fragments(ds, &frame, 1);
     buffer_clear(&frame);
     canvas_clear(&disc);
@@ -134,7 +84,7 @@ static void write_rle_colour(struct sample_set *set, unsigned instance)
             rgb[3 * p + 1] = (uint8_t)(p % columns * 4);
             rgb[3 * p + 2] = (uint8_t)(p / columns * 5);
         }
-        append_rle_frame(&frame[i], rgb, rows, columns, 3, by_sample);
+        sample_append_rle_frame(&frame[i], rgb, rows, columns, 3, by_sample);
         canvas_clear(&shape);
     }
     struct dataset *ds = sample_new(set, &series, instance);

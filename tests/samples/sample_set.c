@@ -165,10 +165,8 @@ static void make_folders(char *path)
     }
 }
 
-void sample_write_bytes(struct sample_set *set, const struct sample_series *series, const char *file,
-                        const char *bytes, size_t length, const char *expectation, unsigned frames)
+void sample_write_path(const struct sample_set *set, const char *relative, const char *bytes, size_t length)
 {
-    char *relative = xasprintf("%s/%s/%s/%s", series->patient->folder, series->study, series->series, file);
     char *path = xasprintf("%s/%s", set->folder, relative);
     make_folders(path);
     FILE *out = fopen(path, "wbe");
@@ -176,11 +174,18 @@ void sample_write_bytes(struct sample_set *set, const struct sample_series *seri
         stop("write", path);
     else if (fwrite(bytes, 1, length, out) != length || fclose(out) != 0)
         stop("write", path);
+    free(path);
+}
+
+void sample_write_bytes(struct sample_set *set, const struct sample_series *series, const char *file,
+                        const char *bytes, size_t length, const char *expectation, unsigned frames)
+{
+    char *relative = xasprintf("%s/%s/%s/%s", series->patient->folder, series->study, series->series, file);
+    sample_write_path(set, relative, bytes, length);
     if (set->manifest != NULL)
         fprintf(set->manifest, "%s\t%s\t%s\t%u\t%s\n", relative, set->group, expectation, frames,
                 series->patient->name_utf8);
     set->written++;
-    free(path);
     free(relative);
 }
 

@@ -116,6 +116,9 @@ void sample_append_file(const struct dataset *ds, enum sample_syntax syntax, enu
 void sample_write_bytes(struct sample_set *set, const struct sample_series *series, const char *file,
                         const char *bytes, size_t length, const char *expectation, unsigned frames);
 
+/* Write OUTPUT/`relative`, and its folders; no line of the manifest. */
+void sample_write_path(const struct sample_set *set, const char *relative, const char *bytes, size_t length);
+
 /* The groups, one function each. */
 void sample_group_ct(struct sample_set *set);
 void sample_group_mr(struct sample_set *set);
@@ -129,5 +132,6 @@ void sample_group_text(struct sample_set *set);
 void sample_group_nested(struct sample_set *set);
 void sample_group_syntax(struct sample_set *set);
 void sample_group_broken(struct sample_set *set);
+void sample_group_windows(struct sample_set *set);
 
 #endif

@@ -24,7 +24,7 @@ FORBIDDEN = {
 }
 NEEDED = {'program': r'libsqlite3', 'decoder': r'libopenjp2'}
 # Needs a corpus that is not part of the repository; ctest names it as skipped where that is absent.
-MAY_BE_SKIPPED = r'e2e\.(corpus|fleet)\.Corpus'
+MAY_BE_SKIPPED = r'e2e\.(corpus(_restore|_window)?|fleet)\.Corpus'
 GROUPS = ('unit', 'contract', 'fault', 'e2e', 'samples', 'style', 'fuzz-replay', 'bench')
 
 
