@@ -140,13 +140,61 @@ static void survives_depth(void **state)
     buffer_clear(&b.bytes);
 }
 
+/* A meta header with one element that is not what it should be, between the transfer syntax's neighbours: it
+ * costs itself, and neither the transfer syntax nor the data set. */
+static void gets_past_broken_meta_headers(void **state)
+{
+    static const struct {
+        const char *bytes;
+        size_t length;
+    } elements[] = {
+        {"\2\0\0\0\0\0\6\0"
+         "1.2.3\0",
+         14}, /* tag and VR overwritten by a group length of 0  */
+        {"\2\0\x7f\x96\x98\0\6\0"
+         "1.2.3\0",
+         14}, /* and by one beyond the file                     */
+        {"\2\0\3\0sq\6\0"
+         "1.2.3\0",
+         14}, /* a VR in small letters                          */
+        {"\2\0\3\0ZZ\6\0"
+         "1.2.3\0",
+         14},                               /* one that does not exist, with a short length   */
+        {"\2\0\1\0ZZ\0\0\2\0\0\0\0\1", 14}, /* and with a long one, as new VRs have (PS3.5 6.2) */
+        {"\2\0\3\0\6\0\0\0"
+         "1.2.3\0",
+         14}, /* in implicit VR                                 */
+        {"\2\0\3\0UI\6\0"
+         "1.2.3\0",
+         14},                                   /* in order                                       */
+        {"\2\0\0\0UL\4\0\xff\xff\xff\x7f", 12}, /* a group length that is wrong                   */
+    };
+    for (size_t i = 0; i < sizeof elements / sizeof *elements; i++) {
+        struct builder b = {0};
+        struct error err;
+        uint32_t rows = 0;
+        build_meta(&b, EXPLICIT_LITTLE);
+        buffer_truncate(&b.bytes, 132);
+        buffer_append(&b.bytes, elements[i].bytes, elements[i].length);
+        build_bytes(&b, DICOM_TAG(0x0002, 0x0010), "UI", EXPLICIT_LITTLE "\0", 20);
+        buffer_append(&b.bytes, elements[i].bytes, elements[i].length);
+        build_text(&b, MODALITY, "CS", "CT");
+        build_u16(&b, ROWS, "US", 7);
+        assert_true(
+            dicom_read_memory(*state, (const uint8_t *)b.bytes.data, b.bytes.length, &test_options, &err));
+        assert_string_equal(dicom_syntax(*state)->uid, EXPLICIT_LITTLE);
+        assert_true(dicom_find_u32(*state, ROWS, 0, &rows));
+        assert_int_equal(rows, 7);
+        buffer_clear(&b.bytes);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(survives_truncation),
-        cmocka_unit_test(survives_changed_bytes),
-        cmocka_unit_test(survives_random_damage),
-        cmocka_unit_test(survives_depth),
+        cmocka_unit_test(survives_truncation),           cmocka_unit_test(survives_changed_bytes),
+        cmocka_unit_test(survives_random_damage),        cmocka_unit_test(survives_depth),
+        cmocka_unit_test(gets_past_broken_meta_headers),
     };
     return cmocka_run_group_tests(tests, open_reader, close_reader);
 }

@@ -61,7 +61,9 @@ static bool read_meta_header(struct dicom *dcm, uint64_t *at, const struct optio
                              struct error *err)
 {
     const uint8_t *p = dicom_source_view(&dcm->source, *at, 6);
-    bool implicit_vr = p != NULL && !(p[4] >= 'A' && p[4] <= 'Z' && p[5] >= 'A' && p[5] <= 'Z');
+    /* Explicit by PS3.10 7.1; the walk sees elements that are not, one by one. */
+    bool implicit_vr = options->compatibility_niffler && p != NULL &&
+                       !(p[4] >= 'A' && p[4] <= 'Z' && p[5] >= 'A' && p[5] <= 'Z');
     bool ok = walk_group(dcm, at, 0x0002, implicit_vr, options, err);
     *is_there = dcm->element_count > 0;
     (void)dicom_find_text(dcm, TAG_TRANSFER_SYNTAX, dcm->syntax.uid, sizeof dcm->syntax.uid);
@@ -72,12 +74,6 @@ static bool read_meta_header(struct dicom *dcm, uint64_t *at, const struct optio
 
 /* ---- the encoding of the data set ---- */
 
-static bool is_known_vr(const uint8_t *p)
-{
-    const char vr[2] = {(char)p[0], (char)p[1]};
-    return dicom_vr_in(vr, "AEASATCSDADSDTFDFLISLOLTOBODOFOLOVOWPNSHSLSQSSSTSVTMUCUIULUNURUSUTUV");
-}
-
 static void choose_encoding(struct dicom *dcm, uint64_t at, struct dicom_encoding *encoding)
 {
     const char *uid = dcm->syntax.uid;
@@ -85,7 +81,7 @@ static void choose_encoding(struct dicom *dcm, uint64_t at, struct dicom_encodin
     *encoding = (struct dicom_encoding){.implicit_vr = true};
     if (uid[0] == '\0') {
         dcm->syntax.guessed = true;
-        if (p != NULL && is_known_vr(p + 4)) {
+        if (p != NULL && dicom_is_known_vr(p + 4)) {
             encoding->implicit_vr = false;
             encoding->big_endian = dicom_u16(p, false) >= 1024; /* groups up to 00FF, bytes exchanged */
         }

@@ -92,4 +92,11 @@ static inline bool dicom_vr_in(const char vr[2], const char *list)
     return false;
 }
 
+/* Whether the two bytes are a VR of PS3.5 Table 6.2-1. */
+static inline bool dicom_is_known_vr(const uint8_t *p)
+{
+    const char vr[2] = {(char)p[0], (char)p[1]};
+    return dicom_vr_in(vr, "AEASATCSDADSDTFDFLISLOLTOBODOFOLOVOWPNSHSLSQSSSTSVTMUCUIULUNURUSUTUV");
+}
+
 #endif
