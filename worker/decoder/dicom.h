@@ -26,6 +26,7 @@ struct dicom;
 struct dicom_pixels {
     enum { DICOM_PIXELS_NONE, DICOM_PIXELS_INTEGER, DICOM_PIXELS_FLOAT, DICOM_PIXELS_DOUBLE } kind;
     bool encapsulated; /* fragments: `offset` is that of the first item (the basic offset table)          */
+    bool has_end;      /* of fragments: the sequence delimitation item stands behind them                 */
     char vr[2];
     uint64_t offset; /* of the value in the source: the file, or the inflated data set               */
     uint64_t length; /* of the value; when encapsulated, what is left of the source from `offset`. Never more

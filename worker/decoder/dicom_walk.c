@@ -332,8 +332,10 @@ static bool undefined_value(struct walk *walk, const struct level *level, struct
     element.flags = WIRE_VALUE_UNDEFINED | (is_pixels ? WIRE_VALUE_NOT_READ : 0);
     element.offset = start;
     element.length = element.promised = end - start;
-    if (is_pixels && level->depth == 0)
+    if (is_pixels && level->depth == 0) {
         note_pixels(walk, header, end - start, true);
+        walk->dcm->pixels.has_end = has_end;
+    }
     walk->at = has_end ? end + 8 : end;
     return add_element(walk, &element, err);
 }
@@ -342,8 +344,8 @@ static bool undefined_length(struct walk *walk, const struct level *level, struc
                              struct error *err)
 {
     uint64_t start = walk->at + header->bytes;
-    if (dicom_is_vr(header->vr, "UN"))
-        set_vr(header->vr, "SQ"); /* PS3.5 6.2.2 */
+    if (dicom_is_vr(header->vr, "UN")) /* PS3.5 6.2.2; fragments are no items of a sequence */
+        set_vr(header->vr, is_pixel_tag(header->tag) && !walk->options->compatibility_niffler ? "OB" : "SQ");
     if (header->vr[0] == '\0' && !dictionary_vr(level, header->tag, header->vr)) {
         const uint8_t *p = peek(walk, start, 4, level->hard_end);
         bool is_item = p != NULL && dicom_u16(p, walk->big_endian) == 0xfffe &&
