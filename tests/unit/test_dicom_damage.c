@@ -189,12 +189,58 @@ static void gets_past_broken_meta_headers(void **state)
     }
 }
 
+/* An element whose length leads out of the file, or beside the next one, before the pixel data. */
+static void finds_pixel_data_behind_wrong_lengths(void **state)
+{
+    static const struct {
+        uint16_t length;
+        const char *vr;
+        bool has_pixels, is_found;
+    } cases[] = {
+        {10, "PN", true, true}, /* the right one; nothing to mend */
+        {0xffff, "PN", true, true},   {0x1000, "PN", true, true}, {7, "PN", true, true},
+        {0xffff, "PN", false, false}, {7, "PN", false, false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct builder b = {0};
+        struct options options = test_options;
+        struct error err;
+        uint32_t rows = 0;
+        char name[16] = "";
+        build_meta(&b, EXPLICIT_LITTLE);
+        build_text(&b, MODALITY, "CS", "CT");
+        build_header(&b, NAME, cases[i].vr, cases[i].length);
+        buffer_append_text(&b.bytes, "Wang^Xiao ");
+        build_text(&b, PATIENT_ID, "LO", "id");
+        build_u16(&b, ROWS, "US", 7);
+        if (cases[i].has_pixels)
+            build_bytes(&b, PIXELS, "OW", "\1\2\3\4", 4);
+        for (int niffler = 0; niffler < 2; niffler++) {
+            options.compatibility_niffler = niffler == 1;
+            bool is_found = cases[i].is_found && (niffler == 0 || cases[i].length == 10);
+            assert_true(
+                dicom_read_memory(*state, (const uint8_t *)b.bytes.data, b.bytes.length, &options, &err));
+            assert_int_equal(dicom_is_mended(*state), is_found && cases[i].length != 10);
+            assert_int_equal(dicom_pixels(*state)->kind, is_found ? DICOM_PIXELS_INTEGER : DICOM_PIXELS_NONE);
+            assert_int_equal(dicom_pixels(*state)->length, is_found ? 4 : 0);
+            assert_int_equal(dicom_find_u32(*state, ROWS, 0, &rows), is_found);
+            assert_true(dicom_find_text(*state, NAME, name, sizeof name));
+            if (is_found)
+                assert_string_equal(name, cases[i].length == 7 ? "Wang^Xi" : "Wang^Xiao");
+        }
+        buffer_clear(&b.bytes);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(survives_truncation),           cmocka_unit_test(survives_changed_bytes),
-        cmocka_unit_test(survives_random_damage),        cmocka_unit_test(survives_depth),
+        cmocka_unit_test(survives_truncation),
+        cmocka_unit_test(survives_changed_bytes),
+        cmocka_unit_test(survives_random_damage),
+        cmocka_unit_test(survives_depth),
         cmocka_unit_test(gets_past_broken_meta_headers),
+        cmocka_unit_test(finds_pixel_data_behind_wrong_lengths),
     };
     return cmocka_run_group_tests(tests, open_reader, close_reader);
 }

@@ -30,6 +30,7 @@ static void forget_file(struct dicom *dcm)
     dcm->element_count = 0;
     dcm->value_bytes = 0;
     dcm->is_cut = false;
+    dcm->is_mended = false;
     dcm->syntax = (struct dicom_syntax){0};
     dcm->pixels = (struct dicom_pixels){0};
 }
@@ -203,7 +204,8 @@ static bool read_file(struct dicom *dcm, const struct options *options, struct e
     if (dcm->syntax.deflated && !read_deflated(dcm, &at, options, err))
         return false;
     choose_encoding(dcm, at, &encoding);
-    bool is_whole = dicom_walk(dcm, &at, encoding, options, err);
+    bool is_whole = dicom_walk(dcm, &at, encoding, options, err) &&
+                    (options->compatibility_niffler || dicom_mend(dcm, encoding, options, err));
     if (dcm->syntax.has_preamble || has_meta || begins_like_data_set(dcm))
         return is_whole;
     /* Niffler has a row for anything that is named *.dcm. */
@@ -233,6 +235,11 @@ bool dicom_read_memory(struct dicom *dcm, const uint8_t *bytes, size_t length, c
 bool dicom_is_cut(const struct dicom *dcm)
 {
     return dcm->is_cut;
+}
+
+bool dicom_is_mended(const struct dicom *dcm)
+{
+    return dcm->is_mended;
 }
 
 const struct dicom_syntax *dicom_syntax(const struct dicom *dcm)

@@ -65,6 +65,10 @@ MUST_CHECK bool dicom_read_memory(struct dicom *dcm, const uint8_t *bytes, size_
                                   const struct options *options, struct error *err);
 
 bool dicom_is_cut(const struct dicom *dcm);
+
+/* Whether an element's length led out of the file, and the pixel data was found behind it nevertheless. Not
+ * under compatibility. */
+bool dicom_is_mended(const struct dicom *dcm);
 const struct dicom_syntax *dicom_syntax(const struct dicom *dcm);
 const struct dicom_pixels *dicom_pixels(const struct dicom *dcm);
 

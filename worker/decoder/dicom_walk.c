@@ -100,12 +100,6 @@ static bool is_vr_like(const uint8_t *p)
     return p[0] >= 'A' && p[0] <= 'Z' && p[1] >= 'A' && p[1] <= 'Z';
 }
 
-/* VRs with a length of 32 bits in explicit VR (PS3.5 Table 7.1-1). */
-static bool has_long_length(const char vr[2])
-{
-    return dicom_vr_in(vr, "OBODOFOLOVOWSQSVUCUNURUTUV");
-}
-
 /* Whether an element could begin at `at`: one with a VR, or a known one in implicit VR that ends in time. */
 static bool is_element_at(struct walk *walk, uint64_t at, uint64_t end)
 {
@@ -159,7 +153,7 @@ static bool read_header(struct walk *walk, const struct level *level, struct hea
     }
     memcpy(header->vr, p + 4, 2);
     header->length = dicom_u16(p + 6, walk->big_endian);
-    if (has_long_length(header->vr)) {
+    if (dicom_has_long_length(header->vr)) {
         const uint8_t *more = peek(walk, walk->at + 8, 4, level->hard_end);
         if (more == NULL)
             return false;

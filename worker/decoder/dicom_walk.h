@@ -41,6 +41,7 @@ struct dicom {
     size_t element_count, element_capacity;
     uint64_t value_bytes; /* that will be delivered */
     bool is_cut;
+    bool is_mended;
     uint8_t *inflated; /* of a deflated data set */
     uint8_t **kept;    /* copies that dicom_find_bytes() lent out */
     size_t kept_count;
@@ -62,6 +63,11 @@ MUST_CHECK bool dicom_walk(struct dicom *dcm, uint64_t *position, struct dicom_e
 MUST_CHECK bool dicom_walk_group(struct dicom *dcm, uint64_t *position, uint16_t group,
                                  struct dicom_encoding encoding, const struct options *options,
                                  struct error *err);
+
+/* Go on behind an element whose length leads out of the file, where the walk found no pixel data and it is
+ * found that way; else nothing changes. Fails as dicom_walk(). dicom_mend.c */
+MUST_CHECK bool dicom_mend(struct dicom *dcm, struct dicom_encoding encoding, const struct options *options,
+                           struct error *err);
 
 /* The most bytes of this element that dicom_append_elements() delivers. */
 uint64_t dicom_delivered_bytes(const struct dicom_element *element, const struct options *options);
@@ -90,6 +96,12 @@ static inline bool dicom_vr_in(const char vr[2], const char *list)
         if (vr[0] == list[0] && vr[1] == list[1])
             return true;
     return false;
+}
+
+/* VRs with a length of 32 bits in explicit VR (PS3.5 Table 7.1-1). */
+static inline bool dicom_has_long_length(const char vr[2])
+{
+    return dicom_vr_in(vr, "OBODOFOLOVOWSQSVUCUNURUTUV");
 }
 
 /* Whether the two bytes are a VR of PS3.5 Table 6.2-1. */

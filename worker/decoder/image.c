@@ -189,6 +189,8 @@ bool image_read_stored(struct image *image, uint32_t frame_index, const struct c
         *err = image->missing;
         return false;
     }
+    if (dicom_is_mended(image->dcm))
+        image_note(&places, "an attribute's length overruled");
     if (image->remark != NULL)
         image_note(&places, "%s", image->remark);
     return image_frames_read(image, frame_index, &places, err);
