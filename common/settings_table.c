@@ -97,8 +97,9 @@ const struct settings_row settings_table[] = {
      "PixelScaling: stored."},
     {output_section, "AllowTruncated", NULL, SETTINGS_BOOL, FIELD(options.allow_truncated), NO_RANGE,
      NO_CHOICES, "false", SAME, SETTINGS_ALTERS_OUTPUT,
-     "Convert frames whose pixel data ends early: what is missing becomes 0, and mapping.csv says so. "
-     "Otherwise such a frame fails."},
+     "Convert frames whose pixel data ends early: what is missing becomes 0, or what the codec makes of it, "
+     "and "
+     "mapping.csv says so. Otherwise such a frame fails. One of which no byte is there always does."},
     {output_section, "PublicHeadersOnly", NULL, SETTINGS_BOOL, FIELD(options.public_headers_only), NO_RANGE,
      NO_CHOICES, "true", SAME, SETTINGS_ALTERS_OUTPUT, "Leave private attributes out of metadata.csv."},
     {output_section, "CommonHeadersOnly", NULL, SETTINGS_BOOL, FIELD(common_headers_only), NO_RANGE,

@@ -131,6 +131,28 @@ static void test_streams_without_data_are_refused(void **state)
     }
 }
 
+/* A grid of tiles of which one is there (ISO/IEC 15444-1 B.3): what the library makes of the others is no
+ * picture.
+ */
+static void test_missing_tiles(void **state)
+{
+    (void)state;
+    uint8_t stream[sizeof j2k_16];
+    struct kind kind = kinds[6];
+    struct codec_samples out = {0};
+    struct error err;
+    memcpy(stream, j2k_16, sizeof stream);
+    kind.stream = stream;
+    assert_true(decode(&kind, sizeof stream, false, &out, &err));
+    assert_int_equal(stream[27], COLUMNS); /* XTsiz */
+    stream[27] = COLUMNS / 2;
+    assert_false(decode(&kind, sizeof stream, false, &out, &err));
+    assert_string_equal(err.code, CODE_TOO_SHORT);
+    assert_true(decode(&kind, sizeof stream, true, &out, &err));
+    assert_true(out.ends_early);
+    codec_samples_clear(&out);
+}
+
 /* ---- RLE -------------------------------------------------------------------------------------- */
 
 struct rle_stream {
@@ -225,6 +247,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_streams_that_end_early),
         cmocka_unit_test(test_streams_without_data_are_refused),
+        cmocka_unit_test(test_missing_tiles),
         cmocka_unit_test(test_rle_segments),
     };
     codec_init();

@@ -318,6 +318,48 @@ static void test_jpeg_2000_images_in_one_fragment(void **state)
     }
 }
 
+static void test_jpeg_2000_with_an_impossible_size(void **state)
+{
+    static const struct {
+        size_t place, length;
+        const char *bytes;
+        bool is_mended;
+    } cases[] = {
+        {6, 4, "\xFE\xFF\xDD\xE0", true},   /* capabilities, and the upper half of the columns     */
+        {12, 2, "\x40\0", true},            /* rows                                                */
+        {8, 4, "\0\0\0\x20", false},        /* two tiles are possible: contradicts the header      */
+        {24, 8, "\0\0\0\1\0\0\0\1", false}, /* tiles of a pixel                                    */
+        {20, 1, "\x40", false},             /* an offset beyond the image                          */
+    };
+    struct fixture *fixture = *state;
+    struct shape shape = grey_shape(8, 16);
+    struct options niffler = defaults;
+    shape.syntax = J2K;
+    niffler.compatibility_niffler = true;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        uint8_t stream[sizeof j2k_16];
+        struct file file;
+        struct error err = {0};
+        const struct codec_samples *samples;
+        memcpy(stream, j2k_16, sizeof stream);
+        memcpy(stream + cases[i].place, cases[i].bytes, cases[i].length);
+        begin(&file, &shape);
+        begin_fragments(&file, no_offsets, 0);
+        put_fragment(&file, stream, sizeof stream);
+        end_fragments(&file);
+        open_image(fixture, &file);
+        if (cases[i].is_mended) {
+            check_stream_frame(fixture, 0);
+            assert_string_equal(fixture->notes,
+                                "codestream size impossible, overruled by its tile's and the header's");
+            open_image_with(fixture, &file, &niffler);
+        }
+        if (image_read_stored(fixture->image, 0, &samples, NULL, 0, &err))
+            fail_msg("case %zu is read", i);
+        assert_int_equal(err.kind, ERROR_INPUT);
+    }
+}
+
 /* Images so long that the next one's start lies in another block of the search. */
 static void test_long_images_in_one_fragment(void **state)
 {
@@ -408,6 +450,7 @@ int main(void)
         TEST(test_odd_lengths),
         TEST(test_extended_table_with_lengths),
         TEST(test_jpeg_2000_images_in_one_fragment),
+        TEST(test_jpeg_2000_with_an_impossible_size),
         TEST(test_long_images_in_one_fragment),
         TEST(test_uncompressed_fragments),
         TEST(test_deflated_frames),

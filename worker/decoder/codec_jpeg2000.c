@@ -1,4 +1,5 @@
 #include "worker/decoder/codec.h"
+#include "worker/decoder/jpeg2000_header.h"
 
 #include <openjpeg.h>
 #include <string.h>
@@ -271,9 +272,14 @@ bool codec_jpeg2000(const uint8_t *stream, size_t length, const struct codec_fra
                     struct codec_samples *out, struct error *err)
 {
     struct error ignored;
-    /* Strict: a stream that ends early is refused rather than filled up. */
-    if (decode(stream, length, true, frame, out, err))
-        return true;
+    /* Strict: a stream that ends early is refused rather than filled up. The library does not miss whole
+     * tiles. */
+    if (decode(stream, length, true, frame, out, err)) {
+        if (jpeg2000_header_has_all_tiles(stream, length))
+            return true;
+        (void)error_input(err, CATEGORY_CONTRADICTION, CODE_TOO_SHORT,
+                          "tiles of the JPEG 2000 stream are missing");
+    }
     if (!frame->allow_truncated || !holds_data(stream, length) ||
         !decode(stream, length, false, frame, out, &ignored))
         return false;

@@ -154,6 +154,7 @@ bool image_inspect(struct image *image, struct dicom *dcm, const struct options 
     image->facts = (struct image_facts){0};
     image->module = (struct image_module){0};
     image->allow_truncated = options->allow_truncated;
+    image->is_strict = options->compatibility_niffler;
     image->remark = NULL;
     if (dicom_pixels(dcm)->kind == DICOM_PIXELS_NONE)
         return error_input(err, CATEGORY_NOT_USABLE, CODE_NO_PIXELS, "no pixel data");

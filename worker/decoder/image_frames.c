@@ -7,6 +7,7 @@
 #include <zlib.h>
 
 #include "common/alloc.h"
+#include "worker/decoder/jpeg2000_header.h"
 #include "worker/decoder/native.h"
 
 #define DEFLATE_MOST 1032u /* bytes that one byte of deflate can stand for, at most (RFC 1951) */
@@ -283,6 +284,9 @@ static bool read_stream(struct image *image, uint64_t length, const struct image
             return false;
         break;
     case CODEC_JPEG2000:
+        if (!image->is_strict &&
+            jpeg2000_header_mend(image->stream.data, (size_t)length, facts->rows, facts->columns))
+            image_note(notes, "codestream size impossible, overruled by its tile's and the header's");
         if (!codec_jpeg2000(stream, (size_t)length, &frame, stored, err))
             return false;
         break;

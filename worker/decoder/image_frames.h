@@ -18,6 +18,7 @@ struct image {
     struct image_module module;
     struct dicom *dcm; /* NULL: image_inspect() has not succeeded */
     bool allow_truncated;
+    bool is_strict;     /* compatibility: nothing is mended */
     const char *remark; /* on all frames, for the row; NULL: none */
     uint32_t frames_there;
     struct error missing; /* of the frames behind those */
