@@ -20,6 +20,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct options options = {.print_images = true,
                               .public_headers_only = size % 2 == 0,
                               .compatibility_niffler = size % 3 == 0,
+                              .allow_truncated = size % 3 == 1,
                               .max_value_bytes = 4096,
                               .max_pixels = 1u << 20,
                               .max_frames = 1000,

@@ -140,6 +140,32 @@ static void survives_depth(void **state)
     buffer_clear(&b.bytes);
 }
 
+/* A sequence in the place of a group length is left out with all that is in it. */
+static void leaves_out_group_lengths_that_are_sequences(void **state)
+{
+    struct builder b = {0};
+    struct buffer out = {0};
+    struct error err;
+    build_meta(&b, EXPLICIT_LITTLE);
+    size_t sequence = build_begin(&b, DICOM_TAG(0x0010, 0x0000));
+    size_t item = build_begin(&b, ITEM);
+    build_text(&b, PATIENT_ID, "LO", "id");
+    build_end(&b, item);
+    build_end(&b, sequence);
+    build_u16(&b, ROWS, "US", 7);
+    assert_true(
+        dicom_read_memory(*state, (const uint8_t *)b.bytes.data, b.bytes.length, &test_options, &err));
+    dicom_append_elements(*state, &test_options, &out);
+    size_t at = 0;
+    struct wire_element element;
+    assert_true(wire_check_elements((const uint8_t *)out.data, out.length, &err));
+    assert_true(wire_next_element((const uint8_t *)out.data, out.length, &at, &element));
+    assert_int_equal(element.tag, ROWS);
+    assert_int_equal(at, out.length);
+    buffer_clear(&out);
+    buffer_clear(&b.bytes);
+}
+
 /* A meta header with one element that is not what it should be, between the transfer syntax's neighbours: it
  * costs itself, and neither the transfer syntax nor the data set. */
 static void gets_past_broken_meta_headers(void **state)
@@ -239,6 +265,7 @@ int main(void)
         cmocka_unit_test(survives_changed_bytes),
         cmocka_unit_test(survives_random_damage),
         cmocka_unit_test(survives_depth),
+        cmocka_unit_test(leaves_out_group_lengths_that_are_sequences),
         cmocka_unit_test(gets_past_broken_meta_headers),
         cmocka_unit_test(finds_pixel_data_behind_wrong_lengths),
     };
