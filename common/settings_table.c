@@ -97,8 +97,9 @@ const struct settings_row settings_table[] = {
      "PixelScaling: stored."},
     {output_section, "AllowTruncated", NULL, SETTINGS_BOOL, FIELD(options.allow_truncated), NO_RANGE,
      NO_CHOICES, "false", SAME, SETTINGS_ALTERS_OUTPUT,
-     "Convert frames whose pixel data ends early: what is missing becomes 0, and mapping.csv says so. "
-     "Otherwise such a frame fails."},
+     "Convert frames whose pixel data ends early: what is missing becomes 0, or what the codec makes of it, "
+     "and "
+     "mapping.csv says so. Otherwise such a frame fails. One of which no byte is there always does."},
     {output_section, "PublicHeadersOnly", NULL, SETTINGS_BOOL, FIELD(options.public_headers_only), NO_RANGE,
      NO_CHOICES, "true", SAME, SETTINGS_ALTERS_OUTPUT, "Leave private attributes out of metadata.csv."},
     {output_section, "CommonHeadersOnly", NULL, SETTINGS_BOOL, FIELD(common_headers_only), NO_RANGE,
@@ -235,9 +236,10 @@ const struct settings_row settings_table[] = {
      NO_CHOICES, "1000000", SAME, SETTINGS_ALTERS_OUTPUT,
      "Data elements of a file, those in sequences counted. A volume of 10,000 frames has about 500,000."},
     {limits_section, "MaxNesting", NULL, SETTINGS_COUNT, FIELD(options.max_nesting), 1, 1000, NO_CHOICES,
-     "64", "1000", SETTINGS_ALTERS_OUTPUT,
-     "Sequences inside sequences. Structured reports reach about 20; deeper nesting is made to exhaust a "
-     "reader's stack."},
+     "128", "1000", SETTINGS_ALTERS_OUTPUT,
+     "Sequences inside sequences. Structured reports reach about 20; files made to exhaust a reader's stack "
+     "begin at 100, and those of them that hold a picture are read: here a level costs some bytes and no "
+     "stack."},
     {limits_section, "MaxMetadataBytes", NULL, SETTINGS_SIZE, FIELD(options.max_metadata_bytes), 64 * KIB,
      1024 * GIB, NO_CHOICES, "256M", SAME, SETTINGS_ALTERS_OUTPUT,
      "Bytes of all values of a file but its pixel data. Contours of a treatment plan reach 100M; this much "

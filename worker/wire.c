@@ -116,6 +116,7 @@ void wire_write_inspected(struct buffer *out, const struct wire_inspected *inspe
     put_u8(out, inspected->object);
     put_failure(out, &inspected->failure);
     put_u32(out, inspected->frame_count);
+    put_u32(out, inspected->frames_there);
     put_u32(out, inspected->first_frame);
     put_u8(out, inspected->frame_follows);
     put_u8(out, inspected->header_cut);
@@ -273,6 +274,7 @@ bool wire_read_inspected(const uint8_t *bytes, size_t length, struct wire_inspec
     out->object = get_choice(&in, WIRE_IMAGE + 1);
     get_failure(&in, &out->failure);
     out->frame_count = get_u32(&in);
+    out->frames_there = get_u32(&in);
     out->first_frame = get_u32(&in);
     out->frame_follows = get_bool(&in);
     out->header_cut = get_bool(&in);
@@ -282,7 +284,7 @@ bool wire_read_inspected(const uint8_t *bytes, size_t length, struct wire_inspec
     out->elements = take(&in, out->elements_length);
     if (!finish(&in, "inspected", err))
         return false;
-    if (out->frame_follows && out->first_frame >= out->frame_count)
+    if (out->frames_there > out->frame_count || (out->frame_follows && out->first_frame >= out->frames_there))
         return error_input(err, CATEGORY_DECODER, CODE_DECODER_PROTOCOL,
                            "a frame follows that does not exist");
     return wire_check_elements(out->elements, out->elements_length, err);

@@ -121,8 +121,11 @@ enum wire_object {
 
 struct wire_inspected {
     enum wire_object object;
-    struct wire_failure failure; /* why the pixel data cannot be used, found before decoding           */
+    struct wire_failure failure; /* why the pixel data, or the end of it, cannot be used: found before
+                                    decoding                                                           */
     uint32_t frame_count;        /* of the file; 0 where there is no pixel data                        */
+    uint32_t frames_there;       /* those, from the first on, that the pixel data holds; where it is fewer,
+                                    `failure` is why, and of the others only                           */
     uint32_t first_frame;        /* index of the frame whose WIRE_FRAME follows when images are wanted */
     bool frame_follows;          /* a WIRE_FRAME comes without being asked                             */
     bool header_cut;             /* the data set ended in the middle: the elements are those before    */

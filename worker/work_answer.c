@@ -35,6 +35,22 @@ static bool complete(struct work *work, int slot, bool release, struct error *er
     return filled && finished;
 }
 
+/* A frame that failed costs that frame: the file is a failure that names the first such one, its other frames
+ * stay. `is_one`: the failure is that of this frame, and not of the file. */
+static void fail_frame(struct work_file *file, uint32_t frame_index, const struct wire_failure *failure,
+                       bool is_one)
+{
+    struct record *rec = &file->rec;
+    char reason[WIRE_REASON_SIZE + 32];
+    if (rec->status == RECORD_FAILED)
+        return;
+    if (is_one && file->frame_count > 1 && !file->task.options.compatibility_niffler)
+        (void)snprintf(reason, sizeof reason, "frame %u: %s", frame_index + 1, failure->reason);
+    else
+        (void)snprintf(reason, sizeof reason, "%s", failure->reason);
+    verdict_fail(rec, failure->category, failure->code, reason);
+}
+
 /* The header is read: columns and names, while the decoder is at the pixels. */
 static void take_inspected(struct work *work, struct work_file *file, const struct wire_inspected *in)
 {
@@ -45,6 +61,8 @@ static void take_inspected(struct work *work, struct work_file *file, const stru
     file->attribute_count = identity.attribute_count;
     file->object = in->object;
     file->frame_count = in->frame_count;
+    file->frames_there = in->frames_there;
+    file->missing = in->frame_follows ? in->failure : (struct wire_failure){0};
     file->frame_index = in->first_frame;
     rec->transfer_syntax = record_add_text(rec, in->transfer_syntax, strlen(in->transfer_syntax));
     if (identity.modality != NULL)
@@ -54,8 +72,9 @@ static void take_inspected(struct work *work, struct work_file *file, const stru
     file->is_decoded = in->failure.category == CATEGORY_NONE && in->object == WIRE_IMAGE;
     if (is_ignored)
         rec->status = RECORD_IGNORED;
-    else if (in->failure.category != CATEGORY_NONE)
-        verdict_fail(rec, in->failure.category, in->failure.code, in->failure.reason);
+    else if (in->failure.category != CATEGORY_NONE && !in->frame_follows)
+        fail_frame(file, in->frames_there > in->first_frame ? in->frames_there : in->first_frame,
+                   &in->failure, in->frames_there > 0);
     else if (in->object == WIRE_NO_IMAGE)
         rec->status = RECORD_NO_IMAGE;
     CRASH_POINT("worker.inspected");
@@ -82,20 +101,6 @@ static bool take_picture(struct work *work, int slot, const struct wire_frame *i
     frame->scaling = record_add_text(rec, in->scaling, strlen(in->scaling));
     frame->notes = record_add_text(rec, in->notes, strlen(in->notes));
     return true;
-}
-
-/* A frame that failed costs that frame: the file is a failure that names it, its other frames stay. */
-static void take_failed_frame(struct work_file *file, const struct wire_frame *in)
-{
-    struct record *rec = &file->rec;
-    char reason[WIRE_REASON_SIZE + 32];
-    if (file->frame_count > 1 && !file->task.options.compatibility_niffler)
-        (void)snprintf(reason, sizeof reason, "frame %u: %s", in->frame_index + 1, in->failure.reason);
-    else
-        (void)snprintf(reason, sizeof reason, "%s", in->failure.reason);
-    if (rec->status != RECORD_FAILED)
-        verdict_fail(rec, in->failure.category, in->failure.code, reason);
-    CRASH_POINT("worker.frame_failed");
 }
 
 static bool send_frame_request(struct work *work, int slot, uint32_t frame_index, struct error *err)
@@ -130,10 +135,13 @@ static bool take_frame(struct work *work, int slot, const struct wire_frame *in,
         return error_set(err, ERROR_RETRY, "cannot write a picture to the output folder: %s",
                          in->failure.reason);
     } else {
-        take_failed_frame(file, in);
+        fail_frame(file, in->frame_index, &in->failure, true);
+        CRASH_POINT("worker.frame_failed");
     }
     *more = options->frames == FRAMES_ALL && !options->compatibility_niffler &&
-            in->frame_index + 1 < file->frame_count;
+            in->frame_index + 1 < file->frames_there;
+    if (!*more && file->missing.category != CATEGORY_NONE)
+        fail_frame(file, file->frames_there, &file->missing, true);
     return !*more || send_frame_request(work, slot, in->frame_index + 1, err);
 }
 

@@ -31,7 +31,8 @@ void work_file_reset(struct work_file *file)
     file->has_identity = false;
     file->attribute_count = 0;
     file->object = WIRE_NOT_DICOM;
-    file->frame_count = 0;
+    file->frame_count = file->frames_there = 0;
+    file->missing = (struct wire_failure){0};
     file->is_decoded = false;
     buffer_truncate(&file->identity_text, 0);
 }

@@ -34,9 +34,11 @@ struct work_file {
     struct buffer identity_text;
     size_t attribute_count;
     enum wire_object object;
-    uint32_t frame_count; /* of the file */
-    uint32_t frame_index; /* the one that is awaited */
-    bool is_decoded;      /* every frame so far */
+    uint32_t frame_count;        /* of the file */
+    uint32_t frames_there;       /* that the pixel data holds, from the first on    */
+    struct wire_failure missing; /* why there are no more, to be said after the last of them */
+    uint32_t frame_index;        /* the one that is awaited */
+    bool is_decoded;             /* every frame so far */
 };
 
 struct work_file *work_file_new(void);

@@ -43,7 +43,7 @@ static bool run(int descriptor, uint32_t frame, bool as_rgb, struct error *err)
     const struct options options = {.max_pixels = UINT64_C(1) << 32,
                                     .max_frames = 1000000,
                                     .max_attributes = 1000000,
-                                    .max_nesting = 64,
+                                    .max_nesting = 128,
                                     .max_metadata_bytes = UINT64_C(1) << 30};
     struct dicom *dcm = dicom_new();
     struct image *image = image_new();

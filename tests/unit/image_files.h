@@ -32,7 +32,7 @@ static const struct options defaults = {.max_pixels = 1000000,
 /* ---- a file in memory ------------------------------------------------------------------------- */
 
 struct file {
-    uint8_t bytes[16384];
+    uint8_t bytes[65536];
     size_t length;
     bool big;
 };
@@ -58,7 +58,7 @@ static inline void put_header(struct file *file, uint32_t tag, const char *vr, u
     put_number(file, tag >> 16, 2, big);
     put_number(file, tag & 0xFFFF, 2, big);
     put(file, vr, 2);
-    if (vr[0] == 'O') {
+    if (vr[0] == 'O' || strcmp(vr, "UN") == 0) {
         put_number(file, 0, 2, big);
         put_number(file, length, 4, big);
     } else {
@@ -99,11 +99,10 @@ static inline struct shape grey_shape(uint32_t rows, uint32_t columns)
                           .high = 15};
 }
 
-/* Everything up to the pixel data. */
-static inline void begin(struct file *file, const struct shape *shape)
+/* Everything up to the pixel data. No samples: SamplesPerPixel is absent; frames NULL: NumberOfFrames is. */
+static inline void begin_with_frames(struct file *file, const struct shape *shape, const char *frames)
 {
     static const uint8_t preamble[128];
-    char frames[16];
     *file = (struct file){.big = strcmp(shape->syntax, EXPLICIT_BIG) == 0};
     put(file, preamble, sizeof preamble);
     put(file, "DICM", 4);
@@ -111,18 +110,26 @@ static inline void begin(struct file *file, const struct shape *shape)
     put_header(file, 0x00020000, "UL", 4, false);
     put_number(file, (uint32_t)(8 + uid + uid % 2), 4, false);
     put_text(file, 0x00020010, "UI", shape->syntax, false);
-    put_us(file, 0x00280002, shape->samples);
+    if (shape->samples > 0)
+        put_us(file, 0x00280002, shape->samples);
     put_text(file, 0x00280004, "CS", shape->photometric, file->big);
     if (shape->samples > 1)
         put_us(file, 0x00280006, shape->planar);
-    (void)snprintf(frames, sizeof frames, "%u", shape->frames);
-    put_text(file, 0x00280008, "IS", frames, file->big);
+    if (frames != NULL)
+        put_text(file, 0x00280008, "IS", frames, file->big);
     put_us(file, 0x00280010, shape->rows);
     put_us(file, 0x00280011, shape->columns);
     put_us(file, 0x00280100, shape->allocated);
     put_us(file, 0x00280101, shape->stored);
     put_us(file, 0x00280102, shape->high);
     put_us(file, 0x00280103, shape->representation);
+}
+
+static inline void begin(struct file *file, const struct shape *shape)
+{
+    char frames[16];
+    (void)snprintf(frames, sizeof frames, "%u", shape->frames);
+    begin_with_frames(file, shape, frames);
 }
 
 static inline void put_pixels(struct file *file, const char *vr, const void *bytes, size_t length)
@@ -139,6 +146,8 @@ static inline void begin_fragments(struct file *file, const uint32_t *offsets, u
     for (uint32_t i = 0; i < count; i++)
         put_number(file, offsets[i], 4, false);
 }
+
+static const uint32_t no_offsets[1];
 
 static inline void put_fragment(struct file *file, const void *bytes, size_t length)
 {
@@ -197,7 +206,7 @@ static inline bool inspect(struct fixture *fixture, const struct file *file, con
     return image_inspect(fixture->image, fixture->dcm, options, err);
 }
 
-static const struct codec_samples *read_frame(struct fixture *fixture, uint32_t frame)
+static inline const struct codec_samples *read_frame(struct fixture *fixture, uint32_t frame)
 {
     const struct codec_samples *samples = NULL;
     struct error err = {0};
@@ -208,11 +217,28 @@ static const struct codec_samples *read_frame(struct fixture *fixture, uint32_t 
     return samples;
 }
 
-static inline void open_image(struct fixture *fixture, const struct file *file)
+static inline void open_image_with(struct fixture *fixture, const struct file *file,
+                                   const struct options *options)
 {
     struct error err;
-    if (!inspect(fixture, file, &defaults, &err))
+    if (!inspect(fixture, file, options, &err))
         fail_msg("refused: %s", err.text);
+}
+
+static inline void open_image(struct fixture *fixture, const struct file *file)
+{
+    open_image_with(fixture, file, &defaults);
+}
+
+/* The 16-bit image of 8 x 16 pixels that codec_streams.h has in several codings. */
+static inline void check_stream_frame(struct fixture *fixture, uint32_t frame)
+{
+    const struct codec_samples *samples = read_frame(fixture, frame);
+    assert_int_equal(samples->bytes, 2);
+    for (uint32_t row = 0; row < 8; row++)
+        for (uint32_t column = 0; column < 16; column++)
+            assert_int_equal(((const uint16_t *)samples->data)[16 * row + column],
+                             (row * 4001 + column * 257 + 7) & 65535);
 }
 
 static inline void refuse_image(struct fixture *fixture, const struct file *file,

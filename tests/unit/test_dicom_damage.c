@@ -140,6 +140,124 @@ static void survives_depth(void **state)
     buffer_clear(&b.bytes);
 }
 
+/* A sequence in the place of a group length is left out with all that is in it. */
+static void leaves_out_group_lengths_that_are_sequences(void **state)
+{
+    struct builder b = {0};
+    struct buffer out = {0};
+    struct error err;
+    build_meta(&b, EXPLICIT_LITTLE);
+    size_t sequence = build_begin(&b, DICOM_TAG(0x0010, 0x0000));
+    size_t item = build_begin(&b, ITEM);
+    build_text(&b, PATIENT_ID, "LO", "id");
+    build_end(&b, item);
+    build_end(&b, sequence);
+    build_u16(&b, ROWS, "US", 7);
+    assert_true(
+        dicom_read_memory(*state, (const uint8_t *)b.bytes.data, b.bytes.length, &test_options, &err));
+    dicom_append_elements(*state, &test_options, &out);
+    size_t at = 0;
+    struct wire_element element;
+    assert_true(wire_check_elements((const uint8_t *)out.data, out.length, &err));
+    assert_true(wire_next_element((const uint8_t *)out.data, out.length, &at, &element));
+    assert_int_equal(element.tag, ROWS);
+    assert_int_equal(at, out.length);
+    buffer_clear(&out);
+    buffer_clear(&b.bytes);
+}
+
+/* A meta header with one element that is not what it should be, between the transfer syntax's neighbours: it
+ * costs itself, and neither the transfer syntax nor the data set. */
+static void gets_past_broken_meta_headers(void **state)
+{
+    static const struct {
+        const char *bytes;
+        size_t length;
+    } elements[] = {
+        {"\2\0\0\0\0\0\6\0"
+         "1.2.3\0",
+         14}, /* tag and VR overwritten by a group length of 0  */
+        {"\2\0\x7f\x96\x98\0\6\0"
+         "1.2.3\0",
+         14}, /* and by one beyond the file                     */
+        {"\2\0\3\0sq\6\0"
+         "1.2.3\0",
+         14}, /* a VR in small letters                          */
+        {"\2\0\3\0ZZ\6\0"
+         "1.2.3\0",
+         14},                               /* one that does not exist, with a short length   */
+        {"\2\0\1\0ZZ\0\0\2\0\0\0\0\1", 14}, /* and with a long one, as new VRs have (PS3.5 6.2) */
+        {"\2\0\3\0\6\0\0\0"
+         "1.2.3\0",
+         14}, /* in implicit VR                                 */
+        {"\2\0\3\0UI\6\0"
+         "1.2.3\0",
+         14},                                   /* in order                                       */
+        {"\2\0\0\0UL\4\0\xff\xff\xff\x7f", 12}, /* a group length that is wrong                   */
+    };
+    for (size_t i = 0; i < sizeof elements / sizeof *elements; i++) {
+        struct builder b = {0};
+        struct error err;
+        uint32_t rows = 0;
+        build_meta(&b, EXPLICIT_LITTLE);
+        buffer_truncate(&b.bytes, 132);
+        buffer_append(&b.bytes, elements[i].bytes, elements[i].length);
+        build_bytes(&b, DICOM_TAG(0x0002, 0x0010), "UI", EXPLICIT_LITTLE "\0", 20);
+        buffer_append(&b.bytes, elements[i].bytes, elements[i].length);
+        build_text(&b, MODALITY, "CS", "CT");
+        build_u16(&b, ROWS, "US", 7);
+        assert_true(
+            dicom_read_memory(*state, (const uint8_t *)b.bytes.data, b.bytes.length, &test_options, &err));
+        assert_string_equal(dicom_syntax(*state)->uid, EXPLICIT_LITTLE);
+        assert_true(dicom_find_u32(*state, ROWS, 0, &rows));
+        assert_int_equal(rows, 7);
+        buffer_clear(&b.bytes);
+    }
+}
+
+/* An element whose length leads out of the file, or beside the next one, before the pixel data. */
+static void finds_pixel_data_behind_wrong_lengths(void **state)
+{
+    static const struct {
+        uint16_t length;
+        const char *vr;
+        bool has_pixels, is_found;
+    } cases[] = {
+        {10, "PN", true, true}, /* the right one; nothing to mend */
+        {0xffff, "PN", true, true},   {0x1000, "PN", true, true}, {7, "PN", true, true},
+        {0xffff, "PN", false, false}, {7, "PN", false, false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct builder b = {0};
+        struct options options = test_options;
+        struct error err;
+        uint32_t rows = 0;
+        char name[16] = "";
+        build_meta(&b, EXPLICIT_LITTLE);
+        build_text(&b, MODALITY, "CS", "CT");
+        build_header(&b, NAME, cases[i].vr, cases[i].length);
+        buffer_append_text(&b.bytes, "Wang^Xiao ");
+        build_text(&b, PATIENT_ID, "LO", "id");
+        build_u16(&b, ROWS, "US", 7);
+        if (cases[i].has_pixels)
+            build_bytes(&b, PIXELS, "OW", "\1\2\3\4", 4);
+        for (int niffler = 0; niffler < 2; niffler++) {
+            options.compatibility_niffler = niffler == 1;
+            bool is_found = cases[i].is_found && (niffler == 0 || cases[i].length == 10);
+            assert_true(
+                dicom_read_memory(*state, (const uint8_t *)b.bytes.data, b.bytes.length, &options, &err));
+            assert_int_equal(dicom_is_mended(*state), is_found && cases[i].length != 10);
+            assert_int_equal(dicom_pixels(*state)->kind, is_found ? DICOM_PIXELS_INTEGER : DICOM_PIXELS_NONE);
+            assert_int_equal(dicom_pixels(*state)->length, is_found ? 4 : 0);
+            assert_int_equal(dicom_find_u32(*state, ROWS, 0, &rows), is_found);
+            assert_true(dicom_find_text(*state, NAME, name, sizeof name));
+            if (is_found)
+                assert_string_equal(name, cases[i].length == 7 ? "Wang^Xi" : "Wang^Xiao");
+        }
+        buffer_clear(&b.bytes);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -147,6 +265,9 @@ int main(void)
         cmocka_unit_test(survives_changed_bytes),
         cmocka_unit_test(survives_random_damage),
         cmocka_unit_test(survives_depth),
+        cmocka_unit_test(leaves_out_group_lengths_that_are_sequences),
+        cmocka_unit_test(gets_past_broken_meta_headers),
+        cmocka_unit_test(finds_pixel_data_behind_wrong_lengths),
     };
     return cmocka_run_group_tests(tests, open_reader, close_reader);
 }

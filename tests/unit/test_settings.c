@@ -110,7 +110,7 @@ static void test_defaults(void **state)
     assert_int_equal(s.options.frames, FRAMES_ALL);
     assert_int_equal(s.options.max_value_bytes, 4096);
     assert_int_equal(s.options.max_pixels, 1u << 28);
-    assert_int_equal(s.options.max_nesting, 64);
+    assert_int_equal(s.options.max_nesting, 128);
     assert_int_equal(s.decoder_memory_bytes, UINT64_C(2) << 30);
     assert_int_equal(s.decoder_seconds, 60);
     assert_int_equal(s.log_level, LOG_LEVEL_INFO);

@@ -33,6 +33,7 @@ static struct wire_inspected sample_inspected(const struct buffer *elements)
 {
     struct wire_inspected in = {.object = WIRE_IMAGE,
                                 .frame_count = 7,
+                                .frames_there = 5,
                                 .first_frame = 3,
                                 .frame_follows = true,
                                 .guessed = true,
@@ -55,6 +56,7 @@ static void inspected_comes_back_as_written(void **state)
     assert_true(wire_read_inspected(body, message.length - WIRE_HEADER_BYTES, &out, &err));
     assert_int_equal(out.object, WIRE_IMAGE);
     assert_int_equal(out.frame_count, 7);
+    assert_int_equal(out.frames_there, 5);
     assert_int_equal(out.first_frame, 3);
     assert_true(out.frame_follows && out.guessed && !out.header_cut);
     assert_string_equal(out.transfer_syntax, in.transfer_syntax);

@@ -44,7 +44,9 @@ struct codec_frame {
     uint32_t samples;        /* per pixel: 1, 3 or 4          */
     uint32_t bits_allocated; /* 1, 8, 16, 32                  */
     uint32_t bits_stored;
-    bool is_signed; /* PixelRepresentation 1         */
+    bool is_signed;       /* PixelRepresentation 1         */
+    bool allow_truncated; /* a stream that ends early is decoded as far as it goes, the rest being 0 or what
+                             the codec makes of it; not one that holds nothing of the picture */
 };
 
 /* Samples in native byte order. `data` is owned by the caller: a codec grows it by codec_samples_reserve()
@@ -63,8 +65,11 @@ struct codec_samples {
         CODEC_COLOUR_AS_HEADER,
         CODEC_COLOUR_RGB,
         CODEC_COLOUR_YCBCR
-    } colour;          /* what the stream itself says */
-    uint32_t warnings; /* the codec found the stream damaged, and decoded it nevertheless */
+    } colour;              /* what the stream itself says */
+    uint32_t warnings;     /* the codec found the stream damaged, and decoded it nevertheless */
+    bool ends_early;       /* the stream did, with allow_truncated                            */
+    uint64_t missing;      /* bytes of the samples that are 0 for that reason, where it is known */
+    const char *overruled; /* what of the stream was not taken at its word, for the row; NULL: nothing */
 };
 
 /* Set the shape and see that `data` holds rows * columns * samples * bytes; what it held is lost. The other
@@ -96,8 +101,9 @@ static inline int64_t codec_sample(const struct codec_samples *samples, size_t i
 /* Load what the codecs need before confinement (tables, code pages). codec_dcmtk.cc */
 void codec_init(void);
 
-/* RLE, PS3.5 Annex G. Samples of 1, 8, 16 or 32 bits allocated, as containers: not shifted, not masked.
- * codec_rle.c */
+/* RLE, PS3.5 Annex G. Samples of 1, 8, 16 or 32 bits allocated, as containers: not shifted, not masked. More
+ * segments than needed, or longer ones, do no harm; a count that is too small is overruled by places of
+ * segments behind it. codec_rle.c */
 MUST_CHECK bool codec_rle(const uint8_t *stream, size_t length, const struct codec_frame *frame,
                           struct codec_samples *out, struct error *err);
 

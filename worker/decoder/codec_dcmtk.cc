@@ -7,6 +7,7 @@
 #include "dcmtk/dcmjpeg/djutils.h"
 #include "dcmtk/oflog/oflog.h"
 
+#include <cstring>
 #include <exception>
 #include <limits>
 #include <new>
@@ -67,7 +68,7 @@ template <typename Base> class Counting : public Base
  * the precision (and never come back from a TEM marker), and copy it twice. */
 template <typename Decoder>
 bool decode_with(const uint8_t *stream, size_t length, const struct jpeg_header &header, const char *syntax,
-                 struct codec_samples *out, struct error *err)
+                 bool allow_truncated, struct codec_samples *out, struct error *err)
 {
     static const uint8_t end_of_image[] = {0xFF, 0xD9};
     const DJCodecParameter parameter(ECC_lossyYCbCr, EDC_never, EUC_never, EPC_colorByPixel);
@@ -87,26 +88,32 @@ bool decode_with(const uint8_t *stream, size_t length, const struct jpeg_header 
          * warns that it makes some up, and they are not wanted. */
         uint32_t before = decoder.warnings;
         result = feed(end_of_image, sizeof end_of_image);
-        if (result.bad() || decoder.warnings != before)
+        out->ends_early = result.good() && decoder.warnings != before;
+        if (result.bad() || (out->ends_early && !(allow_truncated && header.scan < length)))
             return error_input(err, CATEGORY_CONTRADICTION, CODE_TOO_SHORT, "the JPEG stream ends early");
     }
     if (result.bad())
         return refused(result, syntax, err);
-    if (decoder.warnings > 0 && header.is_lossless)
+    if (decoder.warnings > 0 && header.is_lossless && !out->ends_early)
         return error_input(err, CATEGORY_UNDECODABLE, CODE_CODEC, "the lossless JPEG stream is damaged");
     out->warnings = decoder.warnings;
     return true;
 }
 
 bool decode_jpeg(const uint8_t *stream, size_t length, const struct jpeg_header &header, const char *syntax,
-                 struct codec_samples *out, struct error *err)
+                 bool allow_truncated, struct codec_samples *out, struct error *err)
 {
+    if (allow_truncated) /* what is not decoded is to be 0, and nothing of another picture */
+        std::memset(out->data, 0, codec_samples_count(out) * out->bytes);
     /* One build of the library for each width of sample. */
     if (header.precision <= 8)
-        return decode_with<Counting<DJDecompressIJG8Bit>>(stream, length, header, syntax, out, err);
+        return decode_with<Counting<DJDecompressIJG8Bit>>(stream, length, header, syntax, allow_truncated,
+                                                          out, err);
     if (header.precision <= 12)
-        return decode_with<Counting<DJDecompressIJG12Bit>>(stream, length, header, syntax, out, err);
-    return decode_with<Counting<DJDecompressIJG16Bit>>(stream, length, header, syntax, out, err);
+        return decode_with<Counting<DJDecompressIJG12Bit>>(stream, length, header, syntax, allow_truncated,
+                                                           out, err);
+    return decode_with<Counting<DJDecompressIJG16Bit>>(stream, length, header, syntax, allow_truncated, out,
+                                                       err);
 }
 
 bool check_shape(const struct jpeg_header &header, const struct codec_frame *frame, struct error *err)
@@ -159,6 +166,6 @@ extern "C" bool codec_dcmtk(const uint8_t *stream, size_t length, const char *tr
         if (header.is_ls)
             return codec_jpegls(stream, length, frame, out, err);
         return check_shape(header, frame, err) && make_room(header, length, out, err) &&
-               decode_jpeg(stream, length, header, transfer_syntax, out, err);
+               decode_jpeg(stream, length, header, transfer_syntax, frame->allow_truncated, out, err);
     });
 }

@@ -1,4 +1,5 @@
 #include "worker/decoder/codec.h"
+#include "worker/decoder/jpeg2000_header.h"
 
 #include <openjpeg.h>
 #include <string.h>
@@ -212,8 +213,8 @@ static bool uses_transform(opj_codec_t *codec)
     return used;
 }
 
-bool codec_jpeg2000(const uint8_t *stream, size_t length, const struct codec_frame *frame,
-                    struct codec_samples *out, struct error *err)
+static bool decode(const uint8_t *stream, size_t length, bool strict, const struct codec_frame *frame,
+                   struct codec_samples *out, struct error *err)
 {
     struct source source = {.bytes = stream, .length = length};
     opj_stream_t *input = NULL;
@@ -236,8 +237,8 @@ bool codec_jpeg2000(const uint8_t *stream, size_t length, const struct codec_fra
     (void)opj_set_error_handler(codec, keep_complaint, &source);
     (void)opj_set_warning_handler(codec, count_warning, &source);
     (void)opj_set_info_handler(codec, ignore_message, NULL);
-    /* Strict: a stream that ends early is refused rather than filled up. */
-    if (!opj_setup_decoder(codec, &parameters) || !opj_decoder_set_strict_mode(codec, OPJ_TRUE) ||
+    if (!opj_setup_decoder(codec, &parameters) ||
+        !opj_decoder_set_strict_mode(codec, strict ? OPJ_TRUE : OPJ_FALSE) ||
         !opj_read_header(input, codec, &image)) {
         (void)refuse(&source, err);
         goto out;
@@ -258,4 +259,30 @@ out:
     opj_destroy_codec(codec);
     opj_stream_destroy(input);
     return ok;
+}
+
+/* Whether coded data stands behind a tile's header. */
+static bool holds_data(const uint8_t *stream, size_t length)
+{
+    const uint8_t *start = memmem(stream, length, "\xFF\x93", 2);
+    return start != NULL && start + 2 < stream + length;
+}
+
+bool codec_jpeg2000(const uint8_t *stream, size_t length, const struct codec_frame *frame,
+                    struct codec_samples *out, struct error *err)
+{
+    struct error ignored;
+    /* Strict: a stream that ends early is refused rather than filled up. The library does not miss whole
+     * tiles. */
+    if (decode(stream, length, true, frame, out, err)) {
+        if (jpeg2000_header_has_all_tiles(stream, length))
+            return true;
+        (void)error_input(err, CATEGORY_CONTRADICTION, CODE_TOO_SHORT,
+                          "tiles of the JPEG 2000 stream are missing");
+    }
+    if (!frame->allow_truncated || !holds_data(stream, length) ||
+        !decode(stream, length, false, frame, out, &ignored))
+        return false;
+    out->ends_early = true;
+    return true;
 }

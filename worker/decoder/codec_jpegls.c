@@ -6,6 +6,7 @@
 
 #include "common/alloc.h"
 #include "worker/decoder/codec.h"
+#include "worker/decoder/jpeg_header.h"
 
 static bool refuse(struct error *err, charls_jpegls_errc code)
 {
@@ -46,7 +47,8 @@ static bool interleave(struct codec_samples *out, struct error *err)
     return true;
 }
 
-static bool decode(charls_jpegls_decoder *decoder, const uint8_t *stream, size_t length,
+/* `is_cut`: what the codec has written before it met the end that was put there is the picture. */
+static bool decode(charls_jpegls_decoder *decoder, const uint8_t *stream, size_t length, bool is_cut,
                    const struct codec_frame *frame, struct codec_samples *out, struct error *err)
 {
     charls_frame_info info;
@@ -65,11 +67,22 @@ static bool decode(charls_jpegls_decoder *decoder, const uint8_t *stream, size_t
         !codec_samples_reserve(out, frame->rows, frame->columns, frame->samples, bytes, err))
         return false;
     size_t size = (size_t)frame->rows * frame->columns * frame->samples * bytes;
+    if (is_cut)
+        memset(out->data, 0, size);
     code = charls_jpegls_decoder_decode_to_buffer(decoder, out->data, size, 0);
-    if (code != CHARLS_JPEGLS_ERRC_SUCCESS)
+    out->ends_early = is_cut && code != CHARLS_JPEGLS_ERRC_SUCCESS;
+    if (code != CHARLS_JPEGLS_ERRC_SUCCESS && !is_cut)
         return refuse(err, code);
     out->precision = (uint32_t)info.bits_per_sample;
     return mode != CHARLS_INTERLEAVE_MODE_NONE || frame->samples == 1 || interleave(out, err);
+}
+
+/* Whether a stream without its end holds any coded data. */
+static bool holds_data(const uint8_t *stream, size_t length)
+{
+    struct jpeg_header header;
+    struct error ignored;
+    return jpeg_header_read(stream, length, &header, &ignored) && header.scan < length;
 }
 
 static bool ends_with_marker(const uint8_t *stream, size_t length)
@@ -85,13 +98,14 @@ bool codec_jpegls(const uint8_t *stream, size_t length, const struct codec_frame
     /* CharLS 2.4.1 never comes back from some streams that end early; an end-of-image marker behind the last
      * byte, which no coded data can hold, makes it refuse all of them. */
     void *ended = NULL;
-    bool ok = false;
+    bool ok = false, is_cut = false;
     charls_jpegls_decoder *decoder = charls_jpegls_decoder_create();
     if (decoder == NULL) {
         (void)error_input(err, CATEGORY_DECODER, CODE_LIMIT_MEMORY, "no memory for the JPEG-LS codec");
         goto out;
     }
     if (!ends_with_marker(stream, length)) {
+        is_cut = frame->allow_truncated && holds_data(stream, length);
         if (!alloc_pixels(&ended, length + 2, 1, 0, err))
             goto out;
         if (length > 0)
@@ -100,7 +114,7 @@ bool codec_jpegls(const uint8_t *stream, size_t length, const struct codec_frame
         stream = ended;
         length += 2;
     }
-    ok = decode(decoder, stream, length, frame, out, err);
+    ok = decode(decoder, stream, length, is_cut, frame, out, err);
 out:
     charls_jpegls_decoder_destroy(decoder);
     free(ended);

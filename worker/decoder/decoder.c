@@ -187,9 +187,17 @@ static bool inspect(struct decoder *dec, struct wire_inspected *out, struct erro
         return error_input(err, CATEGORY_NOT_USABLE, CODE_MISSING_ATTRIBUTE, "TransferSyntaxUID is missing");
     if (!image_inspect(dec->image, dec->dcm, &dec->options, err))
         return false;
+    struct error missing = {0};
     out->frame_count = image_facts(dec->image)->frame_count;
     if (!choose_first_frame(&dec->options, out->frame_count, &out->first_frame, err))
         return false;
+    out->frames_there = image_frames_there(dec->image, &missing);
+    /* Frames that nobody asked for may be missing. */
+    bool all = dec->options.frames == FRAMES_ALL;
+    if (out->frames_there < out->frame_count && (all || out->first_frame >= out->frames_there))
+        wire_failure_from_error(&out->failure, &missing);
+    if (out->first_frame >= out->frames_there)
+        return true;
     functional_groups_read(&dec->groups, dec->dcm, out->frame_count);
     if (dec->options.pixel_scaling == PIXEL_SCALING_WINDOW)
         display_inspect(dec->display, dec->dcm, image_facts(dec->image), &dec->groups);

@@ -31,6 +31,7 @@ static void forget_file(struct dicom *dcm)
     dcm->is_indexed = false;
     dcm->value_bytes = 0;
     dcm->is_cut = false;
+    dcm->is_mended = false;
     dcm->syntax = (struct dicom_syntax){0};
     dcm->pixels = (struct dicom_pixels){0};
 }
@@ -63,7 +64,9 @@ static bool read_meta_header(struct dicom *dcm, uint64_t *at, const struct optio
                              struct error *err)
 {
     const uint8_t *p = dicom_source_view(&dcm->source, *at, 6);
-    bool implicit_vr = p != NULL && !(p[4] >= 'A' && p[4] <= 'Z' && p[5] >= 'A' && p[5] <= 'Z');
+    /* Explicit by PS3.10 7.1; the walk sees elements that are not, one by one. */
+    bool implicit_vr = options->compatibility_niffler && p != NULL &&
+                       !(p[4] >= 'A' && p[4] <= 'Z' && p[5] >= 'A' && p[5] <= 'Z');
     bool ok = walk_group(dcm, at, 0x0002, implicit_vr, options, err);
     *is_there = dcm->element_count > 0;
     (void)dicom_find_text(dcm, TAG_TRANSFER_SYNTAX, dcm->syntax.uid, sizeof dcm->syntax.uid);
@@ -74,12 +77,6 @@ static bool read_meta_header(struct dicom *dcm, uint64_t *at, const struct optio
 
 /* ---- the encoding of the data set ---- */
 
-static bool is_known_vr(const uint8_t *p)
-{
-    const char vr[2] = {(char)p[0], (char)p[1]};
-    return dicom_vr_in(vr, "AEASATCSDADSDTFDFLISLOLTOBODOFOLOVOWPNSHSLSQSSSTSVTMUCUIULUNURUSUTUV");
-}
-
 static void choose_encoding(struct dicom *dcm, uint64_t at, struct dicom_encoding *encoding)
 {
     const char *uid = dcm->syntax.uid;
@@ -87,7 +84,7 @@ static void choose_encoding(struct dicom *dcm, uint64_t at, struct dicom_encodin
     *encoding = (struct dicom_encoding){.implicit_vr = true};
     if (uid[0] == '\0') {
         dcm->syntax.guessed = true;
-        if (p != NULL && is_known_vr(p + 4)) {
+        if (p != NULL && dicom_is_known_vr(p + 4)) {
             encoding->implicit_vr = false;
             encoding->big_endian = dicom_u16(p, false) >= 1024; /* groups up to 00FF, bytes exchanged */
         }
@@ -209,7 +206,8 @@ static bool read_file(struct dicom *dcm, const struct options *options, struct e
     if (dcm->syntax.deflated && !read_deflated(dcm, &at, options, err))
         return false;
     choose_encoding(dcm, at, &encoding);
-    bool is_whole = dicom_walk(dcm, &at, encoding, options, err);
+    bool is_whole = dicom_walk(dcm, &at, encoding, options, err) &&
+                    (options->compatibility_niffler || dicom_mend(dcm, encoding, options, err));
     dicom_index(dcm);
     if (dcm->syntax.has_preamble || has_meta || begins_like_data_set(dcm))
         return is_whole;
@@ -240,6 +238,11 @@ bool dicom_read_memory(struct dicom *dcm, const uint8_t *bytes, size_t length, c
 bool dicom_is_cut(const struct dicom *dcm)
 {
     return dcm->is_cut;
+}
+
+bool dicom_is_mended(const struct dicom *dcm)
+{
+    return dcm->is_mended;
 }
 
 const struct dicom_syntax *dicom_syntax(const struct dicom *dcm)

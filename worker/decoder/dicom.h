@@ -26,6 +26,7 @@ struct dicom;
 struct dicom_pixels {
     enum { DICOM_PIXELS_NONE, DICOM_PIXELS_INTEGER, DICOM_PIXELS_FLOAT, DICOM_PIXELS_DOUBLE } kind;
     bool encapsulated; /* fragments: `offset` is that of the first item (the basic offset table)          */
+    bool has_end;      /* of fragments: the sequence delimitation item stands behind them                 */
     char vr[2];
     uint64_t offset; /* of the value in the source: the file, or the inflated data set               */
     uint64_t length; /* of the value; when encapsulated, what is left of the source from `offset`. Never more
@@ -64,6 +65,10 @@ MUST_CHECK bool dicom_read_memory(struct dicom *dcm, const uint8_t *bytes, size_
                                   const struct options *options, struct error *err);
 
 bool dicom_is_cut(const struct dicom *dcm);
+
+/* Whether an element's length led out of the file, and the pixel data was found behind it nevertheless. Not
+ * under compatibility. */
+bool dicom_is_mended(const struct dicom *dcm);
 const struct dicom_syntax *dicom_syntax(const struct dicom *dcm);
 const struct dicom_pixels *dicom_pixels(const struct dicom *dcm);
 

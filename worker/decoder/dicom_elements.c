@@ -117,18 +117,18 @@ static void append_value(struct dicom *dcm, const struct dicom_element *element,
 
 void dicom_append_elements(struct dicom *dcm, const struct options *options, struct buffer *out)
 {
-    uint32_t hidden_depth = UINT32_MAX; /* elements deeper than this belong to a private sequence */
+    uint32_t hidden_depth = UINT32_MAX; /* elements deeper than this belong to a sequence that is left out */
     for (size_t i = 0; i < dcm->element_count; i++) {
         const struct dicom_element *element = &dcm->elements[i];
         if (element->depth > hidden_depth || (element->depth == hidden_depth && element->kind == WIRE_ITEM))
             continue;
         hidden_depth = UINT32_MAX;
-        if (options->public_headers_only && (element->tag >> 16 & 1) != 0) {
+        bool is_private = (element->tag >> 16 & 1) != 0;
+        bool is_group_length = (element->tag & 0xffff) == 0 && (element->tag >> 16) != 0;
+        if (is_group_length || (options->public_headers_only && is_private)) {
             hidden_depth = element->depth;
             continue;
         }
-        if ((element->tag & 0xffff) == 0 && (element->tag >> 16) != 0)
-            continue; /* group length */
         if (element->kind != WIRE_VALUE) {
             struct wire_element wire = {.kind = element->kind, .flags = element->flags, .tag = element->tag};
             wire.depth = element->depth;

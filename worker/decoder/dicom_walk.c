@@ -14,6 +14,7 @@
 
 #define NO_END UINT64_MAX
 #define SEARCH_BYTES ((size_t)16384)
+#define META_GROUP 0x0002
 
 struct level {
     bool is_sequence; /* items are expected, else elements */
@@ -99,10 +100,40 @@ static bool is_vr_like(const uint8_t *p)
     return p[0] >= 'A' && p[0] <= 'Z' && p[1] >= 'A' && p[1] <= 'Z';
 }
 
-/* VRs with a length of 32 bits in explicit VR (PS3.5 Table 7.1-1). */
-static bool has_long_length(const char vr[2])
+/* Whether an element could begin at `at`: one with a VR, or a known one in implicit VR that ends in time. */
+static bool is_element_at(struct walk *walk, uint64_t at, uint64_t end)
 {
-    return dicom_vr_in(vr, "OBODOFOLOVOWSQSVUCUNURUTUV");
+    const uint8_t *p = peek(walk, at, 8, end);
+    if (p == NULL)
+        return false;
+    uint32_t tag = (uint32_t)dicom_u16(p, walk->big_endian) << 16 | dicom_u16(p + 2, walk->big_endian);
+    return (tag >> 16) >= META_GROUP &&
+           (dicom_is_known_vr(p + 4) ||
+            (dictionary_find(tag) != NULL && dicom_u32(p + 4, walk->big_endian) <= end - at - 8));
+}
+
+/* An element of the meta header whose VR is none that exists. The meta header is in explicit VR (PS3.10 7.1),
+ * so either a writer left the VR out, or it was damaged: of the lengths that may then stand there that one
+ * counts behind which another element begins. False: none does. */
+static bool mend_meta_header(struct walk *walk, const struct level *level, struct header *header)
+{
+    const uint8_t *p = peek(walk, walk->at, 8, level->hard_end), *more;
+    const struct header implicit = {.tag = header->tag, .length = dicom_u32(p + 4, false), .bytes = 8};
+    struct header damaged[2] = {{header->tag, "UN", dicom_u16(p + 6, false), 8, false},
+                                {header->tag, "UN", 0, 12, false}};
+    if (is_element_at(walk, walk->at + 8 + implicit.length, level->hard_end)) {
+        *header = implicit;
+        return true;
+    }
+    if ((more = peek(walk, walk->at + 8, 4, level->hard_end)) != NULL)
+        damaged[1].length = dicom_u32(more, false);
+    for (size_t i = 0; i < 2; i++) {
+        if (is_element_at(walk, walk->at + damaged[i].bytes + damaged[i].length, level->hard_end)) {
+            *header = damaged[i];
+            return true;
+        }
+    }
+    return false;
 }
 
 static bool read_header(struct walk *walk, const struct level *level, struct header *header)
@@ -112,13 +143,17 @@ static bool read_header(struct walk *walk, const struct level *level, struct hea
         return false;
     *header = (struct header){.bytes = 8};
     header->tag = (uint32_t)dicom_u16(p, walk->big_endian) << 16 | dicom_u16(p + 2, walk->big_endian);
+    if (walk->only_group == META_GROUP && !dicom_is_known_vr(p + 4) && header->tag >> 16 == META_GROUP &&
+        !walk->options->compatibility_niffler && mend_meta_header(walk, level, header))
+        return true;
+    p = peek(walk, walk->at, 8, level->hard_end); /* looking ahead may have moved the window */
     if (level->implicit_vr || !is_vr_like(p + 4)) {
         header->length = dicom_u32(p + 4, walk->big_endian);
         return true;
     }
     memcpy(header->vr, p + 4, 2);
     header->length = dicom_u16(p + 6, walk->big_endian);
-    if (has_long_length(header->vr)) {
+    if (dicom_has_long_length(header->vr)) {
         const uint8_t *more = peek(walk, walk->at + 8, 4, level->hard_end);
         if (more == NULL)
             return false;
@@ -291,8 +326,10 @@ static bool undefined_value(struct walk *walk, const struct level *level, struct
     element.flags = WIRE_VALUE_UNDEFINED | (is_pixels ? WIRE_VALUE_NOT_READ : 0);
     element.offset = start;
     element.length = element.promised = end - start;
-    if (is_pixels && level->depth == 0)
+    if (is_pixels && level->depth == 0) {
         note_pixels(walk, header, end - start, true);
+        walk->dcm->pixels.has_end = has_end;
+    }
     walk->at = has_end ? end + 8 : end;
     return add_element(walk, &element, err);
 }
@@ -301,8 +338,8 @@ static bool undefined_length(struct walk *walk, const struct level *level, struc
                              struct error *err)
 {
     uint64_t start = walk->at + header->bytes;
-    if (dicom_is_vr(header->vr, "UN"))
-        set_vr(header->vr, "SQ"); /* PS3.5 6.2.2 */
+    if (dicom_is_vr(header->vr, "UN")) /* PS3.5 6.2.2; fragments are no items of a sequence */
+        set_vr(header->vr, is_pixel_tag(header->tag) && !walk->options->compatibility_niffler ? "OB" : "SQ");
     if (header->vr[0] == '\0' && !dictionary_vr(level, header->tag, header->vr)) {
         const uint8_t *p = peek(walk, start, 4, level->hard_end);
         bool is_item = p != NULL && dicom_u16(p, walk->big_endian) == 0xfffe &&

@@ -44,6 +44,7 @@ struct dicom {
     bool is_indexed;
     uint64_t value_bytes; /* that will be delivered */
     bool is_cut;
+    bool is_mended;
     uint8_t *inflated; /* of a deflated data set */
     uint8_t **kept;    /* copies that dicom_find_bytes() lent out */
     size_t kept_count;
@@ -68,6 +69,11 @@ MUST_CHECK bool dicom_walk_group(struct dicom *dcm, uint64_t *position, uint16_t
 
 /* Note the places of the top-level elements, which are few among those of a large object. dicom_values.c */
 void dicom_index(struct dicom *dcm);
+
+/* Go on behind an element whose length leads out of the file, where the walk found no pixel data and it is
+ * found that way; else nothing changes. Fails as dicom_walk(). dicom_mend.c */
+MUST_CHECK bool dicom_mend(struct dicom *dcm, struct dicom_encoding encoding, const struct options *options,
+                           struct error *err);
 
 /* The most bytes of this element that dicom_append_elements() delivers. */
 uint64_t dicom_delivered_bytes(const struct dicom_element *element, const struct options *options);
@@ -96,6 +102,19 @@ static inline bool dicom_vr_in(const char vr[2], const char *list)
         if (vr[0] == list[0] && vr[1] == list[1])
             return true;
     return false;
+}
+
+/* VRs with a length of 32 bits in explicit VR (PS3.5 Table 7.1-1). */
+static inline bool dicom_has_long_length(const char vr[2])
+{
+    return dicom_vr_in(vr, "OBODOFOLOVOWSQSVUCUNURUTUV");
+}
+
+/* Whether the two bytes are a VR of PS3.5 Table 6.2-1. */
+static inline bool dicom_is_known_vr(const uint8_t *p)
+{
+    const char vr[2] = {(char)p[0], (char)p[1]};
+    return dicom_vr_in(vr, "AEASATCSDADSDTFDFLISLOLTOBODOFOLOVOWPNSHSLSQSSSTSVTMUCUIULUNURUSUTUV");
 }
 
 #endif

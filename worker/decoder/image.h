@@ -18,6 +18,7 @@ enum photometric {
     PHOTOMETRIC_YBR_FULL,
     PHOTOMETRIC_YBR_FULL_422,
     PHOTOMETRIC_YBR_PARTIAL_420,
+    PHOTOMETRIC_YBR_PARTIAL_422, /* retired */
     PHOTOMETRIC_YBR_ICT,
     PHOTOMETRIC_YBR_RCT,
 };
@@ -42,17 +43,23 @@ bool image_is_image(struct dicom *dcm);
  * SamplesPerPixel, PixelRepresentation, PhotometricInterpretation, BitsStored, HighBit and NumberOfFrames
  * have defaults where they are absent, but the first three not under compatibility, which also takes
  * containers whole: BitsStored and HighBit count for nothing there, as in pydicom. Fails with ERROR_INPUT:
- * category 1, CODE_NO_PIXELS or CODE_MISSING_ATTRIBUTE; category 2, CODE_MALFORMED or CODE_TOO_SHORT (of any
- * frame); category 3, CODE_UNSUPPORTED_SYNTAX or CODE_UNSUPPORTED_PIXELS; category 4, CODE_LIMIT_PIXELS.
- * `dcm` is borrowed until the next call. */
+ * category 1, CODE_NO_PIXELS or CODE_MISSING_ATTRIBUTE; category 2, CODE_MALFORMED or CODE_TOO_SHORT
+ * (not one frame is whole, or under compatibility not all of them); category 3, CODE_UNSUPPORTED_SYNTAX or
+ * CODE_UNSUPPORTED_PIXELS; category 4, CODE_LIMIT_PIXELS. `dcm` is borrowed until the next call. */
 MUST_CHECK bool image_inspect(struct image *image, struct dicom *dcm, const struct options *options,
                               struct error *err);
 const struct image_facts *image_facts(const struct image *image);
 
+/* How many frames, from the first on, the pixel data holds: 1 to frame_count; with options->allow_truncated
+ * one of which only a part is there counts. *missing: why there are no more, set where it is less than
+ * frame_count; the error of image_read_frame() for any of the others. */
+uint32_t image_frames_there(const struct image *image, struct error *missing);
+
 /* One frame. `frame_index` from 0, below frame_count. The result is borrowed until the next call.
  *   notes       what was overruled ("codestream precision 12, header 16"), appended, `;`-separated; may be
  * NULL Under compatibility as pydicom's pixel_array gives it: no palette look-up. Fails as codec.h, and with
- * category 2, CODE_TOO_SHORT: missing bytes are never made up. */
+ * category 2, CODE_TOO_SHORT: a byte is missing. With options->allow_truncated (of image_inspect()) missing
+ * bytes are 0, and the notes say so, if but one byte of the frame is there. */
 MUST_CHECK bool image_read_frame(struct image *image, uint32_t frame_index, const struct options *options,
                                  const struct codec_samples **out, char *notes, size_t notes_size,
                                  struct error *err);

@@ -84,6 +84,7 @@ static bool find_photometric(const char *name, enum photometric *photometric)
         {"YBR_FULL", PHOTOMETRIC_YBR_FULL},
         {"YBR_FULL_422", PHOTOMETRIC_YBR_FULL_422},
         {"YBR_PARTIAL_420", PHOTOMETRIC_YBR_PARTIAL_420},
+        {"YBR_PARTIAL_422", PHOTOMETRIC_YBR_PARTIAL_422},
         {"YBR_ICT", PHOTOMETRIC_YBR_ICT},
         {"YBR_RCT", PHOTOMETRIC_YBR_RCT},
     };
@@ -101,20 +102,22 @@ static bool read_colour(struct image_module *module, struct image_facts *facts, 
 {
     char name[32] = "";
     uint32_t planar = 0;
-    facts->samples_per_pixel = 1;
-    if (!dicom_find_u32(dcm, TAG_SAMPLES_PER_PIXEL, 0, &facts->samples_per_pixel) &&
-        options->compatibility_niffler)
+    bool has_samples = dicom_find_u32(dcm, TAG_SAMPLES_PER_PIXEL, 0, &facts->samples_per_pixel);
+    if (!has_samples && options->compatibility_niffler)
         return missing(err, "SamplesPerPixel");
     if (!dicom_find_text(dcm, TAG_PHOTOMETRIC, name, sizeof name) && options->compatibility_niffler)
         return missing(err, "PhotometricInterpretation");
     (void)dicom_find_u32(dcm, TAG_PLANAR, 0, &planar);
+    bool is_known = find_photometric(name, &facts->photometric);
+    if (!has_samples)
+        facts->samples_per_pixel = is_known && facts->photometric > PHOTOMETRIC_PALETTE_COLOR ? 3 : 1;
     if (facts->samples_per_pixel != 1 && facts->samples_per_pixel != 3)
         return error_input(err, CATEGORY_UNDECODABLE, CODE_UNSUPPORTED_PIXELS, "%u samples per pixel",
                            facts->samples_per_pixel);
     bool is_grey = facts->samples_per_pixel == 1;
     module->by_plane = planar == 1 && !is_grey;
-    facts->photometric = is_grey ? PHOTOMETRIC_MONOCHROME2 : PHOTOMETRIC_RGB;
-    if (!find_photometric(name, &facts->photometric)) {
+    if (!is_known) {
+        facts->photometric = is_grey ? PHOTOMETRIC_MONOCHROME2 : PHOTOMETRIC_RGB;
         /* Niffler looks at nothing but "RGB". An absent value is taken for the commonest of its shape. */
         if (name[0] == '\0' || options->compatibility_niffler)
             return true;
@@ -181,14 +184,13 @@ bool image_module_read(struct image_module *module, struct image_facts *facts, s
         return false;
     lay_out(module, facts, options);
     bool plain = module->family == CODEC_NATIVE || module->family == CODEC_DEFLATE;
-    if (module->is_packed && module->by_plane && plain)
-        return error_input(err, CATEGORY_UNDECODABLE, CODE_UNSUPPORTED_PIXELS, "planes of %u bits allocated",
-                           facts->bits_allocated);
     if (facts->photometric == PHOTOMETRIC_YBR_PARTIAL_420 && plain)
         return error_input(err, CATEGORY_UNDECODABLE, CODE_UNSUPPORTED_PIXELS,
                            "YBR_PARTIAL_420 without compression");
     /* Halved until a length proves the contrary. */
-    if (facts->photometric == PHOTOMETRIC_YBR_FULL_422 && plain && !module->is_packed) {
+    bool is_422 = facts->photometric == PHOTOMETRIC_YBR_FULL_422 ||
+                  (facts->photometric == PHOTOMETRIC_YBR_PARTIAL_422 && !options->compatibility_niffler);
+    if (is_422 && plain && !module->is_packed) {
         module->is_half_chroma = facts->columns % 2 == 0;
         if (module->is_half_chroma)
             module->frame_bits = module->frame_bits / 3 * 2;
@@ -205,15 +207,23 @@ static uint64_t bytes_of(uint64_t bits, uint32_t frames)
     return total / 8 + (total % 8 != 0);
 }
 
-bool image_module_check_length(struct image_module *module, const struct image_facts *facts, uint64_t length,
+uint64_t image_module_frames_in(const struct image_module *module, uint64_t length, bool with_parts)
+{
+    uint64_t bits;
+    if (__builtin_mul_overflow(length, (uint64_t)8, &bits))
+        bits = UINT64_MAX;
+    return bits / module->frame_bits + (with_parts && bits % module->frame_bits != 0);
+}
+
+bool image_module_check_length(struct image_module *module, uint32_t frames, uint64_t length,
                                struct error *err)
 {
     uint64_t full_chroma_bits = module->frame_bits / 2 * 3;
-    if (module->is_half_chroma && bytes_of(full_chroma_bits, facts->frame_count) <= length) {
+    if (module->is_half_chroma && bytes_of(full_chroma_bits, frames) <= length) {
         module->is_half_chroma = false;
         module->frame_bits = full_chroma_bits;
     }
-    uint64_t needed = bytes_of(module->frame_bits, facts->frame_count);
+    uint64_t needed = bytes_of(module->frame_bits, frames);
     if (needed > length)
         return error_input(err, CATEGORY_CONTRADICTION, CODE_TOO_SHORT,
                            "%llu bytes of pixel data, %llu needed", (unsigned long long)length,

@@ -21,10 +21,13 @@ struct image_module {
 MUST_CHECK bool image_module_read(struct image_module *module, struct image_facts *facts, struct dicom *dcm,
                                   const struct options *options, struct error *err);
 
-/* Whether `length` bytes hold facts->frame_count frames of containers. Settles whether the chroma of
- * YBR_FULL_422 is halved: some writers call full chroma so, and the length tells. Fails with category 2,
- * CODE_TOO_SHORT. */
-MUST_CHECK bool image_module_check_length(struct image_module *module, const struct image_facts *facts,
-                                          uint64_t length, struct error *err);
+/* Whether `length` bytes hold `frames` frames of containers. Settles whether the chroma of YBR_FULL_422 is
+ * halved: some writers call full chroma so, and the length tells. Fails with category 2, CODE_TOO_SHORT. */
+MUST_CHECK bool image_module_check_length(struct image_module *module, uint32_t frames, uint64_t length,
+                                          struct error *err);
+
+/* How many frames of containers `length` bytes hold from the first bit on; `with_parts`: one that is not
+ * whole counts as well. */
+uint64_t image_module_frames_in(const struct image_module *module, uint64_t length, bool with_parts);
 
 #endif

@@ -102,8 +102,10 @@ bool jpeg_header_read(const uint8_t *stream, size_t length, struct jpeg_header *
         size_t size = u16_big(stream + at);
         if (size < 2 || size > length - at)
             return refuse(err, "a segment is cut");
-        if (marker == MARKER_SOS)
+        if (marker == MARKER_SOS) {
+            header->scan = at + size;
             break;
+        }
         if (!read_segment(header, marker, stream + at + 2, size - 2, err))
             return false;
         at += size;

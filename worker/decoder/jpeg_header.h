@@ -15,7 +15,7 @@ extern "C" {
 #endif
 
 struct jpeg_header {
-    size_t start;        /* of the SOI marker in the stream                       */
+    size_t scan;         /* where the first scan's coded data begins              */
     bool is_ls;          /* JPEG-LS                                               */
     bool is_lossless;    /* JPEG-LS, or a lossless process of T.81                */
     uint32_t precision;  /* bits per sample, 2 to 16                              */
