@@ -29,6 +29,7 @@ enum codec_family {
     CODEC_DCMTK,       /* codec_dcmtk()    */
     CODEC_JPEGLS,      /* codec_jpegls()   */
     CODEC_JPEG2000,    /* codec_jpeg2000() */
+    CODEC_JPEGXL,      /* codec_jpegxl()   */
     CODEC_NOT_DECODED, /* known, and nothing here decodes it */
     CODEC_NOT_KNOWN,
 };
@@ -101,6 +102,12 @@ MUST_CHECK bool codec_jpegls(const uint8_t *stream, size_t length, const struct 
  * codec_jpeg2000.c */
 MUST_CHECK bool codec_jpeg2000(const uint8_t *stream, size_t length, const struct codec_frame *frame,
                                struct codec_samples *out, struct error *err);
+
+/* JPEG XL by libjxl (ISO/IEC 18181), as raw codestream or in its container, a JPEG packed into one included:
+ * integer samples of 1 to 16 bits, grey or RGB, and one frame. What was coded as XYB comes out as sRGB.
+ * Where libjxl meets the limit of memory inside a frame it ends the process. codec_jpegxl.c */
+MUST_CHECK bool codec_jpegxl(const uint8_t *stream, size_t length, const struct codec_frame *frame,
+                             struct codec_samples *out, struct error *err);
 
 #ifdef __cplusplus
 }

@@ -141,6 +141,7 @@ static bool use_basic_table(struct fragments *fragments, struct dicom *dcm)
 static bool looks_like_start(const uint8_t *bytes, size_t length, enum codec_family family)
 {
     static const uint8_t jp2[] = {0, 0, 0, 12, 'j', 'P', ' ', ' '};
+    static const uint8_t jxl[] = {0, 0, 0, 12, 'J', 'X', 'L', ' '};
     switch (family) {
     case CODEC_DCMTK:
     case CODEC_JPEGLS:
@@ -148,6 +149,9 @@ static bool looks_like_start(const uint8_t *bytes, size_t length, enum codec_fam
     case CODEC_JPEG2000:
         return (length >= 4 && memcmp(bytes, "\xFF\x4F\xFF\x51", 4) == 0) ||
                (length >= sizeof jp2 && memcmp(bytes, jp2, sizeof jp2) == 0);
+    case CODEC_JPEGXL:
+        return (length >= 2 && memcmp(bytes, "\xFF\x0A", 2) == 0) ||
+               (length >= sizeof jxl && memcmp(bytes, jxl, sizeof jxl) == 0);
     case CODEC_RLE:
         return length >= 8 && bytes[0] >= 1 && bytes[0] <= 15 && u32_little(bytes) <= 15 &&
                u32_little(bytes + 4) == 64;

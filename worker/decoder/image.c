@@ -85,7 +85,8 @@ static enum codec_family guess_family(struct dicom *dcm)
 {
     const struct dicom_pixels *pixels = dicom_pixels(dcm);
     struct error ignored;
-    uint8_t header[8], start[4];
+    static const uint8_t jxl[] = {0, 0, 0, 12, 'J', 'X', 'L', ' '};
+    uint8_t header[8], start[sizeof jxl];
     uint64_t at = pixels->offset;
     if (!dicom_read_bytes(dcm, at, header, sizeof header, &ignored))
         return CODEC_NOT_KNOWN;
@@ -95,6 +96,8 @@ static enum codec_family guess_family(struct dicom *dcm)
         return CODEC_NOT_KNOWN;
     if (start[0] == 0xFF && start[1] == 0xD8)
         return CODEC_DCMTK;
+    if ((start[0] == 0xFF && start[1] == 0x0A) || memcmp(start, jxl, sizeof jxl) == 0)
+        return CODEC_JPEGXL;
     if ((start[0] == 0xFF && start[1] == 0x4F) || (start[2] == 0 && start[3] == 12))
         return CODEC_JPEG2000;
     return start[0] >= 1 && start[0] <= 15 && start[1] == 0 ? CODEC_RLE : CODEC_NOT_KNOWN;
@@ -376,6 +379,10 @@ static bool read_encapsulated(struct image *image, uint32_t frame_index, const s
         break;
     case CODEC_JPEG2000:
         if (!codec_jpeg2000(stream, (size_t)length, &frame, stored, err))
+            return false;
+        break;
+    case CODEC_JPEGXL:
+        if (!codec_jpegxl(stream, (size_t)length, &frame, stored, err))
             return false;
         break;
     case CODEC_NOT_DECODED:
