@@ -17,6 +17,7 @@ e2e_test(surroundings OddFiles 300)
 e2e_test(surroundings Decoder 120)
 e2e_test(surroundings Output 300)
 e2e_test(codecs JpegXl 300)
+e2e_test(codecs Jpeg2000 300)
 e2e_test(corpus Corpus 600)
 
 # The corpus is not part of the repository: where it is absent, ctest says "Skipped".

@@ -85,11 +85,13 @@ def cjpeg(folder, pixels, *options):
     return encode(folder, "in.pnm", pnm(pixels, 8), "out.jpg", "cjpeg", *options, "-outfile", "out.jpg", "in.pnm")
 
 
-def opj(folder, pixels, bits, *options, is_signed=False, ending="j2k", spacing=""):
-    """By opj_compress; `pixels` may be bytes ready for it when `spacing` says how the components are spaced."""
+def opj(folder, pixels, bits, *options, is_signed=False, ending="j2k", planes=None, spacing=""):
+    """By opj_compress, which refuses a width, height, depth and number of components that share a binary digit.
+    `planes` instead of all samples, where `spacing` says which are left out."""
     rows, columns, samples = pixels.shape
     shape = "%d,%d,%d,%d,%s%s" % (columns, rows, samples, bits, "s" if is_signed else "u", spacing)
-    return encode(folder, "in.rawl", by_plane(pixels, bits), "out." + ending, "opj_compress", "-i", "in.rawl", "-o",
+    content = by_plane(pixels, bits) if planes is None else b"".join(little(plane, bits) for plane in planes)
+    return encode(folder, "in.rawl", content, "out." + ending, "opj_compress", "-i", "in.rawl", "-o",
                   "out." + ending, "-F", shape, *options)
 
 

@@ -9,7 +9,7 @@ import numpy
 import harness
 
 import codec_files
-from codec_files import cjpeg, cjxl, encode, picture, smooth
+from codec_files import cjpeg, cjxl, encode, opj, picture, smooth
 
 XL, XL_JPEG, XL_ANY = ".4.110", ".4.111", ".4.112"
 
@@ -30,6 +30,11 @@ def png_of(colour_type, row, rows, frames):
             chunks += png_chunk(b"fcTL", struct.pack(">IIIIIHHBB", max(0, 2 * frame - 1), columns, rows, 0, 0, 1, 10, 0, 0))
         chunks += png_chunk(b"fdAT", struct.pack(">I", 2 * frame) + image) if frame else png_chunk(b"IDAT", image)
     return b"\x89PNG\r\n\x1a\n" + chunks + png_chunk(b"IEND", b"")
+
+
+def box(kind, body):
+    """A box of a JP2 file."""
+    return struct.pack(">I", 8 + len(body)) + kind + body
 
 
 class JpegXl(codec_files.Case):
@@ -141,6 +146,93 @@ class JpegXl(codec_files.Case):
             with open(path, "wb") as file:
                 file.write(content[144 + length:])
             self.expect(name, grey, note="transfer syntax guessed")
+        self.check()
+
+
+class Jpeg2000(codec_files.Case):
+    """JPEG 2000 Part 1 and 2, by opj_compress."""
+
+    def j2k(self, pixels, bits, *options, **more):
+        return opj(self.folder, pixels, bits, *options, **more)
+
+    def test_lossless_of_every_depth(self):
+        for bits in range(1, 17):
+            for is_signed in (False, True) if bits > 1 else (False,):
+                grey = picture(68, 34, 1, bits, is_signed)
+                name = "%s%02d" % ("signed" if is_signed else "grey", bits)
+                self.add(name, self.j2k(grey, bits, is_signed=is_signed), grey, bits, ".4.90", is_signed=is_signed)
+            if bits > 1:  # which the encoder has no room for
+                rgb = picture(68, 34, 3, bits)
+                self.add("rgb%02d" % bits, self.j2k(rgb, bits), rgb, bits, ".4.90", photometric="YBR_RCT")
+        self.check()
+
+    def test_lossless_in_every_layout(self):
+        grey, rgb = picture(300, 270, 1, 12), picture(300, 270, 3, 8)
+        layouts = {"tiles": ["-t", "64,80"], "precincts": ["-c", "[64,64],[32,32]"], "parts": ["-TP", "R", "-t", "128,128"],
+                   "markers": ["-SOP", "-EPH", "-PLT", "-TLM"], "shallow": ["-n", "1"], "blocks": ["-b", "32,16"],
+                   "styles": ["-M", "63"], "layers": ["-r", "20,10,1"], "offset": ["-d", "5,7"], "none": ["-mct", "0"]}
+        layouts.update((order.lower(), ["-p", order]) for order in ("LRCP", "RLCP", "RPCL", "PCRL", "CPRL"))
+        for name, options in layouts.items():
+            for syntax, ending in ((".4.90", "j2k"), (".4.92", "jp2")):
+                self.add("grey_%s_%s" % (name, ending), self.j2k(grey, 12, *(o for o in options if o not in ("-mct", "0")),
+                                                                ending=ending), grey, 12, syntax)
+                self.add("rgb_%s_%s" % (name, ending), self.j2k(rgb, 8, *options, ending=ending), rgb, 8, syntax)
+        self.check()
+
+    def test_lossy(self):
+        for bits in (8, 12, 16):
+            grey, rgb = smooth(160, 120, 1, bits), smooth(160, 120, 3, bits)
+            tolerance = 2**bits // 64
+            self.add("grey%d" % bits, self.j2k(grey, bits, "-I", "-q", "60"), grey, bits, ".4.91", tolerance)
+            self.add("rgb%d" % bits, self.j2k(rgb, bits, "-I", "-q", "60"), rgb, bits, ".4.93", tolerance,
+                     photometric="YBR_ICT")
+        self.check()
+
+    def test_components_of_fewer_samples(self):
+        for bits in (8, 12):
+            rgb = picture(128, 64, 3, bits)
+            planes = [rgb[:, :, 0], rgb[::2, ::2, 1], rgb[:, ::2, 2]]
+            wide = numpy.stack([planes[0], planes[1].repeat(2, 0).repeat(2, 1), planes[2].repeat(2, 1)], -1)
+            stream = self.j2k(rgb, bits, "-mct", "0", planes=planes, spacing="@1x1:2x2:2x1")
+            self.add("sparse%d" % bits, stream, wide, bits, ".4.90")
+        self.check()
+
+    def test_a_palette_in_a_jp2(self):
+        index = picture(64, 32, 1, 4)
+        boxed = self.j2k(index, 8, ending="jp2")
+        entries = numpy.array([[(7 * i) % 256, (31 * i + 5) % 256, 255 - i] for i in range(16)])
+        palette = box(b"pclr", struct.pack(">HB3B", 16, 3, 7, 7, 7) + entries.astype("u1").tobytes())
+        mapping = box(b"cmap", b"".join(struct.pack(">HBB", 0, 1, i) for i in range(3)))
+        at = boxed.index(b"jp2h") - 4
+        length = struct.unpack_from(">I", boxed, at)[0]
+        stream = (boxed[:at] + box(b"jp2h", boxed[at + 8:at + length] + palette + mapping) + boxed[at + length:])
+        self.add("looked_up", stream, entries[index[:, :, 0]], 8, ".4.90")
+        self.add("indices", stream, index, 8, ".4.90")
+        self.check()
+
+    def test_unsigned_under_a_signed_header(self):
+        signed = picture(61, 50, 1, 13, is_signed=True)
+        self.add("patterns", self.j2k(signed & 8191, 13), signed, 13, ".4.90", is_signed=True)
+        self.check()
+
+    def test_part_2_is_refused_by_name(self):
+        grey = picture(64, 48, 1, 8)
+        plain = self.j2k(grey, 8)
+        boxed = self.j2k(grey, 8, ending="jp2")
+        siz = 4 + struct.unpack(">H", plain[4:6])[0]
+        said = plain[:6] + b"\x80" + plain[7:]
+        self.add("said", said, grey, 8, ".4.92")
+        for marker, words in ((0x70, "DC offset"), (0x72, "downsampling"), (0x74, "component transform"),
+                              (0x76, "non-linear"), (0x79, "transformation kernel")):
+            segment = b"\xff" + bytes([marker]) + b"\0\6\0\0\0\0"
+            self.refuse("marker%02x" % marker, said[:siz] + segment + said[siz:], grey.shape, 8, ".4.92", 3,
+                        "JPEG 2000 Part 2 is not decoded: ")
+            self.refused["marker%02x" % marker] = (3, words)
+            self.refuse("boxed%02x" % marker, boxed.replace(plain[siz:siz + 20], segment + plain[siz:siz + 20]), grey.shape,
+                        8, ".4.93", 3, "JPEG 2000 Part 2 is not decoded: ")
+        kernel = said.index(b"\xff\x52") + 13
+        self.refuse("kernel", said[:kernel] + b"\5" + said[kernel + 1:], grey.shape, 8, ".4.92", 3, "Part 2 stream")
+        self.refuse("volume", plain, grey.shape, 8, ".4.92", 3, "several frames in one codestream", frames=5)
         self.check()
 
 

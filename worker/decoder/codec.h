@@ -99,7 +99,7 @@ MUST_CHECK bool codec_jpegls(const uint8_t *stream, size_t length, const struct 
                              struct codec_samples *out, struct error *err);
 
 /* JPEG 2000 Part 1 and HTJ2K by OpenJPEG (ISO/IEC 15444-1, -15), as raw codestream or in a JP2 file.
- * codec_jpeg2000.c */
+ * What goes beyond, into Part 2, is refused with CODE_UNSUPPORTED_PIXELS. codec_jpeg2000.c */
 MUST_CHECK bool codec_jpeg2000(const uint8_t *stream, size_t length, const struct codec_frame *frame,
                                struct codec_samples *out, struct error *err);
 

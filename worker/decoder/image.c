@@ -137,6 +137,18 @@ static bool find_family(struct image *image, struct dicom *dcm, struct error *er
     return true;
 }
 
+/* Part 2 of JPEG 2000 may code several frames together, as components (PS3.5 A.4.4): too few fragments are no
+ * damage there. */
+static bool refuse_fragments(struct dicom *dcm, struct error *err)
+{
+    const char *uid = dicom_syntax(dcm)->uid;
+    bool is_part_2 = strcmp(uid, "1.2.840.10008.1.2.4.92") == 0 || strcmp(uid, "1.2.840.10008.1.2.4.93") == 0;
+    if (is_part_2 && err->kind == ERROR_INPUT && strcmp(err->code, CODE_TOO_SHORT) == 0)
+        return error_input(err, CATEGORY_UNDECODABLE, CODE_UNSUPPORTED_PIXELS,
+                           "JPEG 2000 Part 2 is not decoded: several frames in one codestream");
+    return false;
+}
+
 bool image_inspect(struct image *image, struct dicom *dcm, const struct options *options, struct error *err)
 {
     const struct dicom_pixels *pixels = dicom_pixels(dcm);
@@ -150,7 +162,7 @@ bool image_inspect(struct image *image, struct dicom *dcm, const struct options 
     if (pixels->encapsulated) {
         if (!fragments_find(&image->fragments, dcm, image->module.family, image->facts.frame_count,
                             fragment_limit(options), err))
-            return false;
+            return refuse_fragments(dcm, err);
     } else if (!image_module_check_length(&image->module, &image->facts, pixels->length, err)) {
         return false;
     }
