@@ -11,7 +11,7 @@
 # Installs as root, or by sudo. When nothing is missing it asks the package database only: no network, no rights.
 set -eu
 
-build="build-essential cmake ninja-build pkg-config libdcmtk-dev libcharls-dev libopenjp2-7-dev libjxl-dev libpng-dev zlib1g-dev
+build="build-essential cmake ninja-build pkg-config libdcmtk-dev libcharls-dev libopenjp2-7-dev libjxl-dev libjpeg62-turbo-dev libpng-dev zlib1g-dev
        libdeflate-dev libjansson-dev libsqlite3-dev libcurl4-openssl-dev libssl-dev librdkafka-dev libhiredis-dev libmicrohttpd-dev"
 case $(dpkg --print-architecture 2>/dev/null || true) in
 amd64 | arm64) build="$build libisal-dev" ;; # not packaged for others, where libdeflate does its work

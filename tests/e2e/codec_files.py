@@ -97,13 +97,16 @@ def opj(folder, pixels, bits, *options, is_signed=False, ending="j2k", planes=No
 
 def ojph(folder, pixels, bits, *options, is_signed=False):
     """By ojph_compress, lossless unless the options say otherwise."""
-    rows, columns, samples = pixels.shape
+    samples = pixels.shape[2]
     options = ("-reversible", "true") + options if "-reversible" not in options else options
     if is_signed:
-        more = ("-dims", "{%d,%d}" % (columns, rows), "-num_comps", str(samples), "-signed", ",".join(["true"] * samples),
-                "-bit_depth", ",".join([str(bits)] * samples), "-downsamp", ",".join(["{1,1}"] * samples))
-        return encode(folder, "in.yuv", by_plane(pixels, bits), "out.j2c", "ojph_compress", "-i", "in.yuv", "-o", "out.j2c",
-                      *more, *options)
+        # It reads signed samples as unsigned ones. In the stream the two differ by the sign bit of Ssiz and by the level
+        # that is taken off the samples before they are coded (ISO/IEC 15444-1 Annex G.1).
+        stream = bytearray(ojph(folder, pixels + 2**(bits - 1), bits, *options))
+        depths = stream.index(b"\xff\x51") + 40
+        for component in range(samples):
+            stream[depths + 3 * component] |= 0x80
+        return bytes(stream)
     name = "in.ppm" if samples == 3 else "in.pgm"
     return encode(folder, name, pnm(pixels, bits), "out.j2c", "ojph_compress", "-i", name, "-o", "out.j2c", *options)
 

@@ -9,7 +9,7 @@ import numpy
 import harness
 
 import codec_files
-from codec_files import cjpeg, cjxl, encode, opj, picture, smooth
+from codec_files import cjpeg, cjxl, encode, ojph, opj, picture, smooth
 
 XL, XL_JPEG, XL_ANY = ".4.110", ".4.111", ".4.112"
 
@@ -233,6 +233,210 @@ class Jpeg2000(codec_files.Case):
         kernel = said.index(b"\xff\x52") + 13
         self.refuse("kernel", said[:kernel] + b"\5" + said[kernel + 1:], grey.shape, 8, ".4.92", 3, "Part 2 stream")
         self.refuse("volume", plain, grey.shape, 8, ".4.92", 3, "several frames in one codestream", frames=5)
+        self.check()
+
+
+class HtJpeg2000(codec_files.Case):
+    """HTJ2K, by ojph_compress."""
+
+    def ht(self, pixels, bits, *options, **more):
+        return ojph(self.folder, pixels, bits, *options, **more)
+
+    def test_lossless_of_every_depth(self):
+        for bits in range(8, 17):
+            grey, rgb = picture(67, 41, 1, bits), picture(67, 41, 3, bits)
+            signed = picture(67, 41, 1, bits, is_signed=True)
+            self.add("grey%02d" % bits, self.ht(grey, bits), grey, bits, ".4.201")
+            self.add("rgb%02d" % bits, self.ht(rgb, bits), rgb, bits, ".4.202", photometric="YBR_RCT")
+            self.add("signed%02d" % bits, self.ht(signed, bits, is_signed=True), signed, bits, ".4.203", is_signed=True)
+            self.add("patterns%02d" % bits, self.ht(signed & (2**bits - 1), bits), signed, bits, ".4.201", is_signed=True)
+        self.check()
+
+    def test_lossless_in_every_layout(self):
+        grey, rgb = picture(300, 270, 1, 12), picture(300, 270, 3, 8)
+        layouts = {"tiles": ["-tile_size", "{64,80}"], "precincts": ["-precincts", "{64,64},{128,128}"],
+                   "blocks": ["-block_size", "{32,16}"], "shallow": ["-num_decomps", "0"], "deep": ["-num_decomps", "8"],
+                   "plain": ["-colour_trans", "false"]}
+        layouts.update((order.lower(), ["-prog_order", order]) for order in ("LRCP", "RLCP", "RPCL", "PCRL", "CPRL"))
+        for name, options in layouts.items():
+            syntax = ".4.202" if name == "rpcl" else ".4.201"
+            self.add("grey_" + name, self.ht(grey, 12, *options), grey, 12, syntax)
+            self.add("rgb_" + name, self.ht(rgb, 8, *options), rgb, 8, syntax)
+        self.check()
+
+    def test_lossy(self):
+        for bits in (8, 12, 16):
+            grey, rgb = smooth(160, 120, 1, bits), smooth(160, 120, 3, bits)
+            options = ("-reversible", "false", "-qstep", "0.001")
+            self.add("grey%d" % bits, self.ht(grey, bits, *options), grey, bits, ".4.203", 2**bits // 64)
+            self.add("rgb%d" % bits, self.ht(rgb, bits, *options), rgb, bits, ".4.203", 2**bits // 64,
+                     photometric="YBR_ICT")
+        self.check()
+
+
+class Jpeg(codec_files.Case):
+    """JPEG of every process, by dcmcjpeg and cjpeg."""
+
+    def lossless(self, name, pixels, bits, *options, **more):
+        """DCMTK codes all bits of the container; the row says so."""
+        whole = 8 if bits <= 8 else 16
+        note = "" if bits == whole else "codestream precision %d, header %d" % (whole, bits)
+        self.by_dcmtk(name, pixels, bits, "dcmcjpeg", *options, note=note, **more)
+
+    def test_lossless_of_every_predictor(self):
+        for predictor in range(1, 8):
+            options = ("+el", "+sv", str(predictor))
+            for bits in (8, 12, 16):
+                self.lossless("grey%d_%d" % (bits, predictor), picture(67, 41, 1, bits), bits, *options)
+                self.lossless("signed%d_%d" % (bits, predictor), picture(67, 41, 1, bits, True), bits, *options,
+                              is_signed=True)
+            self.lossless("rgb_%d" % predictor, picture(67, 41, 3, 8), 8, *options)
+        self.check()
+
+    def test_lossless_of_every_precision(self):
+        """The precision of a lossless frame only says what the first sample is predicted from (T.81 H.1.2.1), half of the
+        range: a stream of 8 or 16 bits becomes one of fewer by lifting its samples."""
+        for predictor in ("1", "4", "7"):
+            for bits in range(2, 17):
+                whole, name = 8 if bits <= 8 else 16, "p%s_%02d" % (predictor, bits)
+                grey = picture(67, 41, 1, bits)
+                self.by_dcmtk(name, grey + 2**(whole - 1) - 2**(bits - 1), whole, "dcmcjpeg", "+el", "+sv", predictor)
+                path = os.path.join(self.home, name + ".dcm")
+                content = bytearray(harness.read_bytes(path))
+                frame = content.index(b"\xff\xc3\0\x0b")
+                self.assertEqual(content[frame + 4], whole)
+                content[frame + 4] = bits
+                with open(path, "wb") as file:
+                    file.write(content)
+                self.expect(name, grey, note="" if bits == whole else "codestream precision %d, header %d" % (bits, whole))
+        self.check()
+
+    def test_point_transform(self):
+        for predictor in ("1", "4", "7"):
+            for shift in (1, 3):
+                grey, name = picture(67, 41, 1, 16), "p%s_%d" % (predictor, shift)
+                self.by_dcmtk(name, grey, 16, "dcmcjpeg", "+el", "+sv", predictor, "+pt", str(shift))
+                self.expect(name, grey >> shift << shift)
+        self.check()
+
+    def test_lossy_of_every_process(self):
+        for process in ("+eb", "+ee", "+es", "+ep"):
+            for bits in (8, 12):
+                if (process, bits) == ("+eb", 12):
+                    continue
+                self.by_dcmtk("grey%d%s" % (bits, process), smooth(90, 70, 1, bits), bits, "dcmcjpeg", process, "+q", "98",
+                              "-W", "+sr", tolerance=2**bits // 64)
+            for sampling in ("+s2", "+s4", "+n1"):
+                self.by_dcmtk("rgb%s%s" % (process, sampling), smooth(90, 70, 3, 8), 8, "dcmcjpeg", process, "+q", "98",
+                              sampling, tolerance=6)
+            self.by_dcmtk("plain%s" % process, smooth(90, 70, 3, 8), 8, "dcmcjpeg", process, "+q", "98", "+cr", tolerance=6)
+        self.check()
+
+    def test_any_process_under_the_baseline_syntax(self):
+        grey, rgb = smooth(90, 70, 1, 8), smooth(90, 70, 3, 8)
+        for name, options in (("baseline", []), ("progressive", ["-progressive"]), ("restart", ["-restart", "1"]),
+                              ("optimized", ["-optimize"]), ("arithmetic", ["-arithmetic"])):
+            stream = cjpeg(self.folder, grey, "-quality", "98", "-grayscale", *options)
+            self.add("grey_" + name, stream, grey, 8, ".4.50", 4)
+            for sampling in ("1x1", "2x1", "1x2", "2x2", "4x1"):
+                stream = cjpeg(self.folder, rgb, "-quality", "98", "-sample", sampling, *options)
+                self.add("rgb_%s_%s" % (name, sampling), stream, rgb, 8, ".4.50", 8, photometric="YBR_FULL_422")
+        self.check()
+
+
+class JpegLs(codec_files.Case):
+    """JPEG-LS, by dcmcjpls."""
+
+    def test_lossless(self):
+        for bits in range(8, 17):
+            note = "codestream precision 16, header %d" % bits if 8 < bits < 16 else ""
+            grey, signed = picture(67, 41, 1, bits), picture(67, 41, 1, bits, True)
+            self.by_dcmtk("grey%02d" % bits, grey, bits, "dcmcjpls", "+el", "+pr", note=note)
+            self.by_dcmtk("cooked%02d" % bits, grey, bits, "dcmcjpls", "+el", "+pc")
+            self.by_dcmtk("signed%02d" % bits, signed, bits, "dcmcjpls", "+el", "+pr", note=note, is_signed=True)
+        for interleave in ("+il", "+is", "+in"):
+            self.by_dcmtk("rgb" + interleave, picture(67, 41, 3, 8), 8, "dcmcjpls", "+el", interleave)
+        self.check()
+
+    def test_near_lossless(self):
+        for near in (1, 2, 5):
+            for bits in (8, 10, 12, 16):
+                self.by_dcmtk("grey%02d_%d" % (bits, near), picture(67, 41, 1, bits), bits, "dcmcjpls", "+en", "+md", str(near),
+                              tolerance=near)
+            for interleave in ("+il", "+is", "+in"):
+                self.by_dcmtk("rgb%s_%d" % (interleave, near), picture(67, 41, 3, 8), 8, "dcmcjpls", "+en", "+md", str(near),
+                              interleave, tolerance=near)
+        self.check()
+
+
+class Colour(codec_files.Case):
+    """What three components of a stream are: both sides of each rule."""
+
+    PLAIN_IDS, RGB_IDS = b"\1\2\3", b"RGB"
+
+    @staticmethod
+    def markers(jpeg, *segments, ids=PLAIN_IDS):
+        """The JPEG stream with these APPn segments only, and these component identifiers."""
+        at = 2
+        while jpeg[at + 1] in (0xE0, 0xEE):
+            at += 2 + struct.unpack_from(">H", jpeg, at + 2)[0]
+        body = bytearray(jpeg[at:])
+        frame, scan = body.index(b"\xff\xc0"), body.index(b"\xff\xda")
+        for i in range(3):
+            body[frame + 10 + 3 * i] = ids[i]
+            body[scan + 5 + 2 * i] = ids[i]
+        return jpeg[:2] + b"".join(segments) + bytes(body)
+
+    def test_jpeg(self):
+        jfif = b"\xff\xe0\0\x10JFIF\0\1\1\0\0\1\0\1\0\0"
+        adobe, cut_adobe = b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0", b"\xff\xee\0\x0dAdobe\0\x64\0\0\0\0"
+        rgb = smooth(64, 48, 3, 8)
+        ycc = cjpeg(self.folder, rgb, "-quality", "98", "-sample", "1x1")
+        plain = cjpeg(self.folder, rgb, "-quality", "98", "-rgb")
+        is_ycc, is_rgb = "codestream YCbCr, header RGB", "codestream RGB, header YCbCr"
+        for name, stream, header, note in (
+                ("jfif_rgb", self.markers(ycc, jfif), "RGB", is_ycc),
+                ("jfif_ybr", self.markers(ycc, jfif), "YBR_FULL_422", ""),
+                ("jfif_ict", self.markers(ycc, jfif), "YBR_ICT", "codestream YCbCr, header YBR_ICT or YBR_RCT"),
+                ("jfif_420", self.markers(ycc, jfif), "YBR_PARTIAL_420", "codestream of full range, header YBR_PARTIAL_420"),
+                ("jfif_adobe", self.markers(ycc, jfif, adobe + b"\0"), "RGB", is_ycc),
+                ("jfif_ids", self.markers(ycc, jfif, ids=self.RGB_IDS), "RGB", is_ycc),
+                ("adobe1_rgb", self.markers(ycc, adobe + b"\1"), "RGB", is_ycc),
+                ("adobe1_ids", self.markers(ycc, adobe + b"\1", ids=self.RGB_IDS), "RGB", is_ycc),
+                ("adobe1_ybr", self.markers(ycc, adobe + b"\1"), "YBR_FULL", ""),
+                ("adobe0_rgb", self.markers(plain, adobe + b"\0"), "RGB", ""),
+                ("adobe0_ybr", self.markers(plain, adobe + b"\0"), "YBR_FULL_422", is_rgb),
+                ("ids_rgb", self.markers(plain, ids=self.RGB_IDS), "RGB", ""),
+                ("ids_ybr", self.markers(plain, ids=self.RGB_IDS), "YBR_FULL", is_rgb),
+                ("header_rgb", self.markers(plain), "RGB", ""),
+                ("header_ybr", self.markers(ycc), "YBR_FULL", ""),
+                ("cut_adobe_rgb", self.markers(plain, cut_adobe), "RGB", ""),
+                ("cut_adobe_ybr", self.markers(ycc, cut_adobe), "YBR_FULL", "")):
+            self.add(name, stream, rgb, 8, ".4.50", 5, note, photometric=header)
+        self.check()
+
+    def test_lossless_jpeg_is_what_the_header_says(self):
+        rgb = picture(67, 41, 3, 8)
+        jfif = b"\xff\xe0\0\x10JFIF\0\1\1\0\0\1\0\1\0\0"
+        self.by_dcmtk("made", rgb, 8, "dcmcjpeg", "+e1")
+        path = os.path.join(self.home, "made.dcm")
+        content = harness.read_bytes(path)
+        at = content.index(b"\xff\xd8", content.rindex(b"\xe0\x7f\x10\0"))
+        stream = content[at:content.rindex(b"\xff\xd9") + 2]
+        self.assertNotIn(b"JFIF", stream)
+        self.add("jfif", stream[:2] + jfif + stream[2:], rgb, 8, ".4.70")
+        self.check()
+
+    def test_jpeg_2000(self):
+        rgb = picture(64, 48, 3, 8)
+        transformed, plain = opj(self.folder, rgb, 8), opj(self.folder, rgb, 8, "-mct", "0")
+        guessed = opj(self.folder, rgb, 8, "-mct", "0", ending="jp2")
+        undone = "no component transform, header YBR_ICT or YBR_RCT: taken for RGB"
+        for name, stream, header, note in (("rct", transformed, "YBR_RCT", ""), ("rgb", transformed, "RGB", ""),
+                                           ("ybr", transformed, "YBR_FULL", "codestream RGB, header YCbCr"),
+                                           ("plain", plain, "RGB", ""), ("plain_rct", plain, "YBR_RCT", undone),
+                                           ("guessed", guessed, "RGB", "")):
+            self.add(name, stream, rgb, 8, ".4.90", 0, note, photometric=header)
         self.check()
 
 

@@ -120,6 +120,7 @@ static const struct {
     {"JPEG lossless, predictor 6, RGB", jpeg, jpeg_lossless_rgb, sizeof jpeg_lossless_rgb, 3, 8, 0},
     {"JPEG extended, 12 bits", jpeg, jpeg_extended_12, sizeof jpeg_extended_12, 1, 12, 2},
     {"JPEG baseline", jpeg, jpeg_baseline_8, sizeof jpeg_baseline_8, 1, 8, 2},
+    {"JPEG progressive", jpeg, jpeg_progressive_8, sizeof jpeg_progressive_8, 1, 8, 2},
     {"JPEG baseline, YCbCr", jpeg, jpeg_baseline_ycc, sizeof jpeg_baseline_ycc, 3, 8, 4},
     {"JPEG-LS, 16 bits", codec_jpegls, jpegls_16, sizeof jpegls_16, 1, 16, 0},
     {"JPEG-LS, RGB", codec_jpegls, jpegls_rgb, sizeof jpegls_rgb, 3, 8, 0},

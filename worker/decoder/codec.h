@@ -94,6 +94,13 @@ MUST_CHECK bool codec_rle(const uint8_t *stream, size_t length, const struct cod
 MUST_CHECK bool codec_dcmtk(const uint8_t *stream, size_t length, const char *transfer_syntax,
                             const struct codec_frame *frame, struct codec_samples *out, struct error *err);
 
+/* The commonest JPEG by libjpeg-turbo: 8 bits, sequential or progressive. codec_dcmtk() hands it on when
+ * codec_jpeg8_takes() it, with the shape of `out` set to the header's. codec_jpeg8.c */
+struct jpeg_header;
+bool codec_jpeg8_takes(const struct jpeg_header *header);
+MUST_CHECK bool codec_jpeg8(const uint8_t *stream, size_t length, struct codec_samples *out,
+                            struct error *err);
+
 /* JPEG-LS by CharLS (ITU-T T.87), lossless and near-lossless, 2 to 16 bits. codec_jpegls.c */
 MUST_CHECK bool codec_jpegls(const uint8_t *stream, size_t length, const struct codec_frame *frame,
                              struct codec_samples *out, struct error *err);

@@ -158,6 +158,9 @@ extern "C" bool codec_dcmtk(const uint8_t *stream, size_t length, const char *tr
         /* What the stream is counts, not what the transfer syntax calls it. */
         if (header.is_ls)
             return codec_jpegls(stream, length, frame, out, err);
+        if (codec_jpeg8_takes(&header))
+            return check_shape(header, frame, err) && make_room(header, length, out, err) &&
+                   codec_jpeg8(stream, length, out, err);
         return check_shape(header, frame, err) && make_room(header, length, out, err) &&
                decode_jpeg(stream, length, header, transfer_syntax, out, err);
     });

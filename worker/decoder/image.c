@@ -430,16 +430,21 @@ static bool is_ycbcr(const struct image *image, const struct notes *notes)
     enum photometric photometric = image->facts.photometric;
     bool header_says = photometric == PHOTOMETRIC_YBR_FULL || photometric == PHOTOMETRIC_YBR_FULL_422 ||
                        photometric == PHOTOMETRIC_YBR_PARTIAL_420;
+    bool says_undone = photometric == PHOTOMETRIC_YBR_ICT || photometric == PHOTOMETRIC_YBR_RCT;
     switch (image->stored.colour) {
     case CODEC_COLOUR_RGB:
         if (header_says)
             note(notes, "codestream RGB, header YCbCr");
         return false;
     case CODEC_COLOUR_YCBCR:
-        if (!header_says && photometric == PHOTOMETRIC_RGB)
-            note(notes, "codestream YCbCr, header RGB");
+        if (!header_says)
+            note(notes, "codestream YCbCr, header %s", says_undone ? "YBR_ICT or YBR_RCT" : "RGB");
+        if (photometric == PHOTOMETRIC_YBR_PARTIAL_420)
+            note(notes, "codestream of full range, header YBR_PARTIAL_420");
         return true;
     case CODEC_COLOUR_AS_HEADER:
+        if (says_undone)
+            note(notes, "no component transform, header YBR_ICT or YBR_RCT: taken for RGB");
         break;
     }
     return header_says;
