@@ -4,8 +4,8 @@ paired runs A B A B. Machines differ and are noisy: quote the ratios.
 
 usage: bench/run.py [BUILD_FOLDER]        default: build/bench (cmake --preset bench && cmake --build --preset bench)
 
-Partners: DCMTK's dcmj2pnm and dcm2json, libpng's default settings. BENCH_DICOM=FOLDER measures CTs of one's own instead of
-the generated ones. Exit status 1 when a goal is missed."""
+Partners: DCMTK's dcmj2pnm and dcm2json, libpng's default settings, the codecs' libraries alone. BENCH_DICOM=FOLDER measures
+CTs of one's own instead of the generated ones. Exit status 1 when a goal is missed."""
 import glob
 import os
 import resource
@@ -15,6 +15,8 @@ import subprocess
 import sys
 import tempfile
 import time
+
+import codec_costs
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 BUILD = os.path.abspath(sys.argv[1]) if len(sys.argv) > 1 else os.path.join(ROOT, "build", "bench")
@@ -105,6 +107,9 @@ def main():
             ratios.append(one / two)
         report("throughput of 2 decoders, against 1 (wall clock)", "%.2f" % statistics.median(ratios), ">= 1.8",
                statistics.median(ratios) >= 1.8)
+
+        codec_costs.against_libraries(BUILD, work, report)
+        codec_costs.against_dcmj2pnm(work, cpu, extract, PAIRS, report)
 
         small = os.path.join(work, "small")
         subprocess.run([os.path.join(BUILD, "niffler-png-samples"), os.path.join(work, "mr"), "--only", "mr"], check=True,

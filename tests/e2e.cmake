@@ -1,3 +1,8 @@
+# The encoders of test_codecs.py, besides those of the samples.
+foreach(tool cjxl ojph_compress cjpeg)
+    find_program(TOOL_${tool} ${tool} REQUIRED)
+endforeach()
+
 # e2e_test(FILE CLASS SECONDS): one class of a Python file in tests/e2e, run on the programs of this build.
 function(e2e_test file class seconds)
     add_test(NAME e2e.${file}.${class}

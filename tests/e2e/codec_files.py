@@ -42,6 +42,17 @@ def smooth(columns, rows, samples, bits):
     return numpy.stack(planes, axis=-1).astype(numpy.int64)
 
 
+def sector(columns, rows, number):
+    """A frame of a colour ultrasound: a sector of speckle that moves with `number`, on black, and a box of colour in it."""
+    y, x = numpy.mgrid[0:rows, 0:columns]
+    depth = numpy.hypot(x - columns / 2, y)
+    inside = (abs(x - columns / 2) < y * 0.8) & (depth < rows * 0.95)
+    speckle = numpy.random.RandomState(number).randint(0, 80, (rows // 3 + 1, columns // 3 + 1)).repeat(3, 0).repeat(3, 1)
+    grey = numpy.where(inside, 40 + speckle[:rows, :columns] + 60 * numpy.sin(depth / 23 + number / 5), 0).clip(0, 255)
+    flow = inside & (abs(x - columns / 2) < 60) & (abs(y - rows / 2) < 50)
+    return numpy.stack([numpy.where(flow, 200, grey), grey, numpy.where(flow, grey / 2, grey)], -1).astype(numpy.int64)
+
+
 def run(folder, *command):
     done = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
     if done.returncode != 0:
@@ -115,9 +126,9 @@ def elements_of(shape, bits, syntax, is_signed=False, photometric=None, stored=N
     """The elements of a small Secondary Capture without its pixel data."""
     rows, columns, samples = shape
     elements = {}
-    number = str(len(os.listdir("/proc/self/fd")))  # UIDs need not differ: files are told apart by their paths
-    for tag, text in ((0x00020002, SC_CLASS), (0x00020003, "2.25." + number), (encapsulate.TRANSFER_SYNTAX, UIDS + syntax),
-                      (SOP_CLASS, SC_CLASS), (SOP_INSTANCE, "2.25." + number), (STUDY, "2.25.1"), (SERIES, "2.25.2")):
+    # UIDs need not differ: files are told apart by their paths.
+    for tag, text in ((0x00020002, SC_CLASS), (0x00020003, "2.25.3"), (encapsulate.TRANSFER_SYNTAX, UIDS + syntax),
+                      (SOP_CLASS, SC_CLASS), (SOP_INSTANCE, "2.25.3"), (STUDY, "2.25.1"), (SERIES, "2.25.2")):
         encapsulate.put(elements, tag, b"UI", text)
     encapsulate.put(elements, 0x00020001, b"OB", b"\0\1")
     encapsulate.put(elements, PATIENT, b"LO", "CODEC")
@@ -134,6 +145,19 @@ def elements_of(shape, bits, syntax, is_signed=False, photometric=None, stored=N
     return elements
 
 
+def write_encapsulated(path, streams, shape, bits, syntax, **more):
+    elements = elements_of(shape, bits, syntax, frames=more.pop("frames", len(streams)), **more)
+    elements[encapsulate.PIXELS] = (b"OB", None, encapsulate.items(streams, 1))
+    encapsulate.write(path, elements)
+
+
+def write_native(path, pixels, bits, **more):
+    elements = elements_of(pixels.shape, bits, ".1", **more)
+    body = little(pixels, more.get("stored") or bits)
+    encapsulate.put(elements, encapsulate.PIXELS, b"OW", body + bytes(len(body) % 2))
+    encapsulate.write(path, elements)
+
+
 class Case(harness.Case):
     """Files are added with what is expected of them; check() runs `extract` once and compares."""
 
@@ -143,9 +167,7 @@ class Case(harness.Case):
         self.expected, self.refused = {}, {}
 
     def write(self, name, streams, shape, bits, syntax, **more):
-        elements = elements_of(shape, bits, syntax, frames=more.pop("frames", len(streams)), **more)
-        elements[encapsulate.PIXELS] = (b"OB", None, encapsulate.items(streams, 1))
-        encapsulate.write(os.path.join(self.home, name + ".dcm"), elements)
+        write_encapsulated(os.path.join(self.home, name + ".dcm"), streams, shape, bits, syntax, **more)
 
     def add(self, name, stream, pixels, bits, syntax, tolerance=0, note="", **more):
         """A file that must give `pixels`, within `tolerance`, and pixel_notes of `note`."""
@@ -160,18 +182,10 @@ class Case(harness.Case):
         self.write(name, [stream], shape, bits, syntax, **more)
         self.refused[name] = (category, words)
 
-    def native(self, name, pixels, bits, is_signed=False, photometric=None, stored=None):
-        """A native file for DCMTK's encoders; returns its path, outside of the input."""
-        elements = elements_of(pixels.shape, bits, ".1", is_signed=is_signed, photometric=photometric, stored=stored)
-        body = little(pixels, stored or bits)
-        encapsulate.put(elements, encapsulate.PIXELS, b"OW", body + bytes(len(body) % 2))
-        path = os.path.join(self.folder, name + ".native")
-        encapsulate.write(path, elements)
-        return path
-
     def by_dcmtk(self, name, pixels, bits, *command, tolerance=0, note="", **more):
         """A file that one of DCMTK's encoders makes."""
-        source = self.native(name, pixels, bits, **more)
+        source = os.path.join(self.folder, name + ".native")
+        write_native(source, pixels, bits, **more)
         run(self.folder, command[0], *command[1:], source, os.path.join(self.home, name + ".dcm"))
         self.expect(name, pixels, tolerance, note)
 

@@ -1,5 +1,5 @@
-/* The commonest JPEG by libjpeg-turbo, which takes a third of the time that DCMTK's copy of the older library
- * takes. The two keep out of each other's way: DCMTK's functions have names of their own. */
+/* The commonest JPEG by libjpeg-turbo, which takes less than half the time of DCMTK's copy of the older
+ * library. The two keep out of each other's way: DCMTK's functions have names of their own. */
 #include <setjmp.h>
 #include <stdint.h>
 #include <stdio.h>
