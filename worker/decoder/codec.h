@@ -88,9 +88,9 @@ void codec_init(void);
 MUST_CHECK bool codec_rle(const uint8_t *stream, size_t length, const struct codec_frame *frame,
                           struct codec_samples *out, struct error *err);
 
-/* Every JPEG that DCMTK decodes: baseline, extended (8 and 12 bit), spectral, progressive, lossless of every
- * predictor (ITU-T T.81). A JPEG-LS stream is handed on. `transfer_syntax` is for the error text.
- * codec_dcmtk.cc: the only C++ */
+/* Every JPEG: baseline, extended (8 and 12 bit), spectral, progressive, lossless of every predictor (ITU-T
+ * T.81). What codec_jpeg8() takes is handed on to it, and a JPEG-LS stream too. `transfer_syntax` is for the
+ * error text. codec_dcmtk.cc: the only C++ */
 MUST_CHECK bool codec_dcmtk(const uint8_t *stream, size_t length, const char *transfer_syntax,
                             const struct codec_frame *frame, struct codec_samples *out, struct error *err);
 
