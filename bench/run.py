@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 """Cost, as ratios against a partner measured in the same run: CPU time of whole processes and their children, medians of
 paired runs A B A B. Machines differ and are noisy: quote the ratios.
 
