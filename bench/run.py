@@ -1,11 +1,11 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 """Cost, as ratios against a partner measured in the same run: CPU time of whole processes and their children, medians of
 paired runs A B A B. Machines differ and are noisy: quote the ratios.
 
 usage: bench/run.py [BUILD_FOLDER]        default: build/bench (cmake --preset bench && cmake --build --preset bench)
 
-Partners: DCMTK's dcmj2pnm and dcm2json, libpng's default settings. BENCH_DICOM=FOLDER measures CTs of one's own instead of
-the generated ones. Exit status 1 when a goal is missed."""
+Partners: DCMTK's dcmj2pnm and dcm2json, libpng's default settings, the codecs' libraries alone. BENCH_DICOM=FOLDER measures
+CTs of one's own instead of the generated ones. Exit status 1 when a goal is missed."""
 import glob
 import os
 import resource
@@ -15,6 +15,8 @@ import subprocess
 import sys
 import tempfile
 import time
+
+import codec_costs
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 BUILD = os.path.abspath(sys.argv[1]) if len(sys.argv) > 1 else os.path.join(ROOT, "build", "bench")
@@ -113,6 +115,9 @@ def main():
             ratios.append(window / full)
         report("PixelScaling: window, CPU, against full", "%.3f" % statistics.median(ratios), "<= 1.15",
                statistics.median(ratios) <= 1.15)
+
+        codec_costs.against_libraries(BUILD, work, report)
+        codec_costs.against_dcmj2pnm(work, cpu, extract, PAIRS, report)
 
         small = os.path.join(work, "small")
         subprocess.run([os.path.join(BUILD, "niffler-png-samples"), os.path.join(work, "mr"), "--only", "mr"], check=True,

@@ -11,21 +11,21 @@
 # Installs as root, or by sudo. When nothing is missing it asks the package database only: no network, no rights.
 set -eu
 
-build="build-essential cmake ninja-build pkg-config libdcmtk-dev libcharls-dev libopenjp2-7-dev libpng-dev zlib1g-dev libdeflate-dev
-       libjansson-dev libsqlite3-dev libcurl4-openssl-dev libssl-dev librdkafka-dev libhiredis-dev libmicrohttpd-dev"
+build="build-essential cmake ninja-build pkg-config libdcmtk-dev libcharls-dev libopenjp2-7-dev libjxl-dev libjpeg62-turbo-dev libpng-dev zlib1g-dev
+       libdeflate-dev libjansson-dev libsqlite3-dev libcurl4-openssl-dev libssl-dev librdkafka-dev libhiredis-dev libmicrohttpd-dev"
 case $(dpkg --print-architecture 2>/dev/null || true) in
 amd64 | arm64) build="$build libisal-dev" ;; # not packaged for others, where libdeflate does its work
 '') echo "install-packages.sh: this is not Debian: install the packages named in deploy/install-packages.sh by hand" >&2
     exit 2 ;;
 esac
-test="python3 python3-numpy python3-png python3-aiosmtpd libcmocka-dev dcmtk libopenjp2-tools shellcheck clang-format
-      mandoc openssl ccache kcat curl prometheus"
+test="python3 python3-numpy python3-png python3-aiosmtpd libcmocka-dev dcmtk libopenjp2-tools libjxl-tools openjph-tools
+      libjpeg-turbo-progs shellcheck clang-format mandoc openssl ccache kcat curl prometheus"
 local="python3 python3-aiosmtpd redis-server"
 # Whatever runs Kafka's jars and fetches them will do, and need not be Debian's.
 command -v java >/dev/null 2>&1 || local="$local openjdk-17-jre-headless"
 command -v mvn >/dev/null 2>&1 || local="$local maven"
 test="$test $local"
-bench="dcmtk python3 libpng-tools"
+bench="dcmtk python3 python3-numpy python3-png libpng-tools libopenjp2-tools libjxl-tools openjph-tools libjpeg-turbo-progs"
 
 [ $# -gt 0 ] || set -- help
 wanted=

@@ -1,3 +1,8 @@
+# The encoders of test_codecs.py, besides those of the samples.
+foreach(tool cjxl ojph_compress cjpeg)
+    find_program(TOOL_${tool} ${tool} REQUIRED)
+endforeach()
+
 # e2e_test(FILE CLASS SECONDS): one class of a Python file in tests/e2e, run on the programs of this build.
 function(e2e_test file class seconds)
     add_test(NAME e2e.${file}.${class}
@@ -24,6 +29,12 @@ e2e_test(surroundings OddFiles 300)
 e2e_test(surroundings Decoder 120)
 e2e_test(surroundings Output 300)
 e2e_test(frames Frames 300)
+e2e_test(codecs JpegXl 300)
+e2e_test(codecs HtJpeg2000 300)
+e2e_test(codecs Jpeg 300)
+e2e_test(codecs JpegLs 300)
+e2e_test(codecs Colour 300)
+e2e_test(codecs Jpeg2000 300)
 e2e_test(corpus Corpus 600)
 e2e_test(corpus_restore CorpusRestore 300)
 e2e_test(corpus_window CorpusWindow 300)

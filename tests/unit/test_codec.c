@@ -120,11 +120,15 @@ static const struct {
     {"JPEG lossless, predictor 6, RGB", jpeg, jpeg_lossless_rgb, sizeof jpeg_lossless_rgb, 3, 8, 0},
     {"JPEG extended, 12 bits", jpeg, jpeg_extended_12, sizeof jpeg_extended_12, 1, 12, 2},
     {"JPEG baseline", jpeg, jpeg_baseline_8, sizeof jpeg_baseline_8, 1, 8, 2},
+    {"JPEG progressive", jpeg, jpeg_progressive_8, sizeof jpeg_progressive_8, 1, 8, 2},
     {"JPEG baseline, YCbCr", jpeg, jpeg_baseline_ycc, sizeof jpeg_baseline_ycc, 3, 8, 4},
     {"JPEG-LS, 16 bits", codec_jpegls, jpegls_16, sizeof jpegls_16, 1, 16, 0},
     {"JPEG-LS, RGB", codec_jpegls, jpegls_rgb, sizeof jpegls_rgb, 3, 8, 0},
     {"JPEG-LS under a JPEG transfer syntax", jpeg, jpegls_16, sizeof jpegls_16, 1, 16, 0},
     {"JPEG 2000, 16 bits", codec_jpeg2000, j2k_16, sizeof j2k_16, 1, 16, 0},
+    {"JPEG XL, 16 bits", codec_jpegxl, jxl_16, sizeof jxl_16, 1, 16, 0},
+    {"JPEG XL, 12 bits, container", codec_jpegxl, jxl_12, sizeof jxl_12, 1, 12, 0},
+    {"JPEG XL, RGB", codec_jpegxl, jxl_rgb, sizeof jxl_rgb, 3, 8, 0},
     {"JP2, RGB", codec_jpeg2000, jp2_rgb, sizeof jp2_rgb, 3, 8, 0},
 };
 #define STREAM_COUNT (sizeof streams / sizeof streams[0])
@@ -501,6 +505,7 @@ static void test_families(void **state)
     assert_int_equal(codec_family("1.2.840.10008.1.2.5", NULL), CODEC_RLE);
     assert_int_equal(codec_family("1.2.840.10008.1.2.4.80", NULL), CODEC_JPEGLS);
     assert_int_equal(codec_family("1.2.840.10008.1.2.4.202", NULL), CODEC_JPEG2000);
+    assert_int_equal(codec_family("1.2.840.10008.1.2.4.111", NULL), CODEC_JPEGXL);
     assert_int_equal(codec_family("1.2.840.10008.1.2.4.102", &reason), CODEC_NOT_DECODED);
     assert_string_equal(reason, "MPEG-4 video");
     assert_int_equal(codec_family("1.2.840.10008.1.2.4", NULL), CODEC_NOT_KNOWN);

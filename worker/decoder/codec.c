@@ -38,6 +38,9 @@ static const struct syntax syntaxes[] = {
     {".4.201", CODEC_JPEG2000, NULL},
     {".4.202", CODEC_JPEG2000, NULL},
     {".4.203", CODEC_JPEG2000, NULL},
+    {".4.110", CODEC_JPEGXL, NULL},
+    {".4.111", CODEC_JPEGXL, NULL},
+    {".4.112", CODEC_JPEGXL, NULL},
     {".4.94", CODEC_NOT_DECODED, "JPIP: the pixel data is on another machine"},
     {".4.95", CODEC_NOT_DECODED, "JPIP: the pixel data is on another machine"},
     {".4.204", CODEC_NOT_DECODED, "JPIP: the pixel data is on another machine"},
@@ -58,9 +61,6 @@ static const struct syntax syntaxes[] = {
     {".4.106.1", CODEC_NOT_DECODED, "MPEG-4 video"},
     {".4.107", CODEC_NOT_DECODED, "HEVC video"},
     {".4.108", CODEC_NOT_DECODED, "HEVC video"},
-    {".4.110", CODEC_NOT_DECODED, "JPEG XL"},
-    {".4.111", CODEC_NOT_DECODED, "JPEG XL"},
-    {".4.112", CODEC_NOT_DECODED, "JPEG XL"},
     {".7.1", CODEC_NOT_DECODED, "uncompressed video over a network"},
 };
 

@@ -29,6 +29,7 @@ enum codec_family {
     CODEC_DCMTK,       /* codec_dcmtk()    */
     CODEC_JPEGLS,      /* codec_jpegls()   */
     CODEC_JPEG2000,    /* codec_jpeg2000() */
+    CODEC_JPEGXL,      /* codec_jpegxl()   */
     CODEC_NOT_DECODED, /* known, and nothing here decodes it */
     CODEC_NOT_KNOWN,
 };
@@ -107,20 +108,33 @@ void codec_init(void);
 MUST_CHECK bool codec_rle(const uint8_t *stream, size_t length, const struct codec_frame *frame,
                           struct codec_samples *out, struct error *err);
 
-/* Every JPEG that DCMTK decodes: baseline, extended (8 and 12 bit), spectral, progressive, lossless of every
- * predictor (ITU-T T.81). A JPEG-LS stream is handed on. `transfer_syntax` is for the error text.
- * codec_dcmtk.cc: the only C++ */
+/* Every JPEG: baseline, extended (8 and 12 bit), spectral, progressive, lossless of every predictor (ITU-T
+ * T.81). What codec_jpeg8() takes is handed on to it, and a JPEG-LS stream too. `transfer_syntax` is for the
+ * error text. codec_dcmtk.cc: the only C++ */
 MUST_CHECK bool codec_dcmtk(const uint8_t *stream, size_t length, const char *transfer_syntax,
                             const struct codec_frame *frame, struct codec_samples *out, struct error *err);
+
+/* The commonest JPEG by libjpeg-turbo: 8 bits, sequential or progressive. codec_dcmtk() hands it on when
+ * codec_jpeg8_takes() it, with the shape of `out` set to the header's. codec_jpeg8.c */
+struct jpeg_header;
+bool codec_jpeg8_takes(const struct jpeg_header *header);
+MUST_CHECK bool codec_jpeg8(const uint8_t *stream, size_t length, bool allow_truncated,
+                            struct codec_samples *out, struct error *err);
 
 /* JPEG-LS by CharLS (ITU-T T.87), lossless and near-lossless, 2 to 16 bits. codec_jpegls.c */
 MUST_CHECK bool codec_jpegls(const uint8_t *stream, size_t length, const struct codec_frame *frame,
                              struct codec_samples *out, struct error *err);
 
 /* JPEG 2000 Part 1 and HTJ2K by OpenJPEG (ISO/IEC 15444-1, -15), as raw codestream or in a JP2 file.
- * codec_jpeg2000.c */
+ * What goes beyond, into Part 2, is refused with CODE_UNSUPPORTED_PIXELS. codec_jpeg2000.c */
 MUST_CHECK bool codec_jpeg2000(const uint8_t *stream, size_t length, const struct codec_frame *frame,
                                struct codec_samples *out, struct error *err);
+
+/* JPEG XL by libjxl (ISO/IEC 18181), as raw codestream or in its container, a JPEG packed into one included:
+ * integer samples of 1 to 16 bits, grey or RGB, and one frame. What was coded as XYB comes out as sRGB.
+ * Where libjxl meets the limit of memory inside a frame it ends the process. codec_jpegxl.c */
+MUST_CHECK bool codec_jpegxl(const uint8_t *stream, size_t length, const struct codec_frame *frame,
+                             struct codec_samples *out, struct error *err);
 
 #ifdef __cplusplus
 }

@@ -105,6 +105,8 @@ bool decode_jpeg(const uint8_t *stream, size_t length, const struct jpeg_header 
 {
     if (allow_truncated) /* what is not decoded is to be 0, and nothing of another picture */
         std::memset(out->data, 0, codec_samples_count(out) * out->bytes);
+    if (codec_jpeg8_takes(&header))
+        return codec_jpeg8(stream, length, allow_truncated && header.scan < length, out, err);
     /* One build of the library for each width of sample. */
     if (header.precision <= 8)
         return decode_with<Counting<DJDecompressIJG8Bit>>(stream, length, header, syntax, allow_truncated,

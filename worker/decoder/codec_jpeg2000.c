@@ -1,8 +1,10 @@
 #include "worker/decoder/codec.h"
-#include "worker/decoder/jpeg2000_header.h"
 
 #include <openjpeg.h>
 #include <string.h>
+
+#include "worker/decoder/jpeg2000_extensions.h"
+#include "worker/decoder/jpeg2000_header.h"
 
 /* The stream in memory, and the first complaint of the library. */
 struct source {
@@ -11,6 +13,7 @@ struct source {
     size_t at;
     char complaint[120];
     uint32_t warnings;
+    struct jpeg2000_extensions header;
 };
 
 static OPJ_SIZE_T source_read(void *buffer, OPJ_SIZE_T count, void *context)
@@ -74,7 +77,8 @@ static void ignore_message(const char *text, void *context)
 
 static bool refuse(const struct source *source, struct error *err)
 {
-    return error_input(err, CATEGORY_UNDECODABLE, CODE_CODEC, "the JPEG 2000 codec refuses the stream: %s",
+    return error_input(err, CATEGORY_UNDECODABLE, CODE_CODEC, "the JPEG 2000 codec refuses the %sstream: %s",
+                       source->header.is_part_2 ? "Part 2 " : "",
                        source->complaint[0] != '\0' ? source->complaint : "no reason given");
 }
 
@@ -150,15 +154,27 @@ static void weave(const opj_image_comp_t *component, uint32_t index, struct code
         WEAVE(uint32_t);
 }
 
-/* The same for a component of fewer samples than pixels: each is used for all pixels nearest to it. */
-static void weave_sparse(const opj_image_comp_t *component, uint32_t index, struct codec_samples *out)
+/* The sample of a line of `count`, the first at `first`, that stands for a place on the reference grid: the
+ * last one before it (ISO/IEC 15444-1 Annex B.2). */
+static uint32_t sparse_index(uint64_t place, uint32_t spacing, uint32_t first, uint32_t count)
 {
+    uint64_t at = place / spacing;
+    if (at <= first)
+        return 0;
+    return at - first < count ? (uint32_t)(at - first) : count - 1;
+}
+
+/* The same for a component of fewer samples than pixels. */
+static void weave_sparse(const opj_image_t *image, uint32_t index, struct codec_samples *out)
+{
+    const opj_image_comp_t *component = &image->comps[index];
     uint8_t *data = out->data;
     for (uint32_t row = 0; row < out->rows; row++) {
-        uint32_t y = row / component->dy < component->h ? row / component->dy : component->h - 1;
+        uint32_t y = sparse_index((uint64_t)image->y0 + row, component->dy, component->y0, component->h);
         const OPJ_INT32 *from = component->data + (size_t)y * component->w;
         for (uint32_t column = 0; column < out->columns; column++) {
-            uint32_t x = column / component->dx < component->w ? column / component->dx : component->w - 1;
+            uint32_t x =
+                sparse_index((uint64_t)image->x0 + column, component->dx, component->x0, component->w);
             uint32_t value = (uint32_t)from[x];
             size_t place = ((size_t)row * out->columns + column) * out->samples + index;
             if (out->bytes == 1)
@@ -185,11 +201,10 @@ static bool collect(const opj_image_t *image, bool has_transform, const struct c
         return false;
     out->precision = first->prec;
     out->is_signed = first->sgnd != 0;
-    /* The component transform makes RGB of what was coded, whatever the header calls it (PS3.5 8.2.4). */
+    /* The component transform makes RGB of what was coded, whatever the header calls it. What a JP2's own
+     * header says of colour has no role in DICOM, and is often a guess of the writer (PS3.5 8.2.4). */
     if (has_transform && out->samples == 3)
         out->colour = CODEC_COLOUR_RGB;
-    else if (image->color_space == OPJ_CLRSPC_SYCC)
-        out->colour = CODEC_COLOUR_YCBCR;
     for (uint32_t i = 0; i < image->numcomps; i++) {
         const opj_image_comp_t *component = &image->comps[i];
         if (component->data == NULL || component->w == 0 || component->h == 0)
@@ -200,7 +215,7 @@ static bool collect(const opj_image_t *image, bool has_transform, const struct c
         if (component->w == out->columns && component->h == out->rows)
             weave(component, i, out);
         else
-            weave_sparse(component, i, out);
+            weave_sparse(image, i, out);
     }
     return true;
 }
@@ -226,7 +241,14 @@ static bool decode(const uint8_t *stream, size_t length, bool strict, const stru
     OPJ_CODEC_FORMAT format = format_of(stream, length);
     if (format == OPJ_CODEC_UNKNOWN)
         return error_input(err, CATEGORY_UNDECODABLE, CODE_CODEC, "no JPEG 2000 codestream");
+    jpeg2000_extensions_read(stream, length, &source.header);
+    if (source.header.extension != NULL)
+        return error_input(err, CATEGORY_UNDECODABLE, CODE_UNSUPPORTED_PIXELS,
+                           "JPEG 2000 Part 2 is not decoded: %s", source.header.extension);
     opj_set_default_decoder_parameters(&parameters);
+    /* A palette of a JP2's own is looked up where the header wants colour, and else belongs to the header. */
+    if (frame->samples == 1)
+        parameters.flags |= OPJ_DPARAMETERS_IGNORE_PCLR_CMAP_CDEF_FLAG;
     codec = opj_create_decompress(format);
     input = open_stream(&source);
     if (codec == NULL || input == NULL) {

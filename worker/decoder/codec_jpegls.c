@@ -7,6 +7,7 @@
 #include "common/alloc.h"
 #include "worker/decoder/codec.h"
 #include "worker/decoder/jpeg_header.h"
+#include "worker/decoder/native.h"
 
 static bool refuse(struct error *err, charls_jpegls_errc code)
 {
@@ -32,17 +33,12 @@ static bool check_frame(const charls_frame_info *info, const struct codec_frame 
 /* Component after component, as CharLS gives streams that are not interleaved, to pixel by pixel. */
 static bool interleave(struct codec_samples *out, struct error *err)
 {
-    size_t pixels = (size_t)out->rows * out->columns, bytes = out->bytes, count = out->samples;
+    size_t pixels = (size_t)out->rows * out->columns, count = codec_samples_count(out);
     void *planes;
-    if (!alloc_pixels(&planes, pixels * count, bytes, 0, err))
+    if (!alloc_pixels(&planes, count, out->bytes, 0, err))
         return false;
-    memcpy(planes, out->data, pixels * count * bytes);
-    for (size_t sample = 0; sample < count; sample++) {
-        const unsigned char *from = (const unsigned char *)planes + sample * pixels * bytes;
-        unsigned char *to = (unsigned char *)out->data + sample * bytes;
-        for (size_t i = 0; i < pixels; i++)
-            memcpy(to + i * count * bytes, from + i * bytes, bytes);
-    }
+    memcpy(planes, out->data, count * out->bytes);
+    native_interleave(out->data, planes, pixels, out->samples, out->bytes);
     free(planes);
     return true;
 }

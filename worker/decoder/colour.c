@@ -15,6 +15,10 @@ static uint8_t clip_byte(int32_t sum)
 static void full_bytes(uint8_t *at, size_t pixels)
 {
     for (size_t i = 0; i < pixels; i++, at += 3) {
+        if (at[1] == 128 && at[2] == 128) { /* grey, as most of a colour ultrasound is */
+            at[1] = at[2] = at[0];
+            continue;
+        }
         int32_t y = at[0] * MILLION + MILLION / 2, cb = at[1] - 128, cr = at[2] - 128;
         at[0] = clip_byte(y + 1402000 * cr);
         at[1] = clip_byte(y - 344136 * cb - 714136 * cr);

@@ -215,6 +215,7 @@ static bool start_marker(enum codec_family family, const uint8_t **marker, size_
     case CODEC_NATIVE:
     case CODEC_DEFLATE:
     case CODEC_RLE:
+    case CODEC_JPEGXL:
     case CODEC_NOT_DECODED:
     case CODEC_NOT_KNOWN:
         break;
@@ -225,12 +226,16 @@ static bool start_marker(enum codec_family family, const uint8_t **marker, size_
 bool fragments_look_like(const uint8_t *bytes, size_t length, enum codec_family family)
 {
     static const uint8_t jp2[] = {0, 0, 0, 12, 'j', 'P', ' ', ' '};
+    static const uint8_t jxl[] = {0, 0, 0, 12, 'J', 'X', 'L', ' '};
     const uint8_t *marker;
     size_t size;
     if (start_marker(family, &marker, &size) && length >= size && memcmp(bytes, marker, size) == 0)
         return true;
     if (family == CODEC_JPEG2000)
         return length >= sizeof jp2 && memcmp(bytes, jp2, sizeof jp2) == 0;
+    if (family == CODEC_JPEGXL)
+        return (length >= 2 && memcmp(bytes, "\xFF\x0A", 2) == 0) ||
+               (length >= sizeof jxl && memcmp(bytes, jxl, sizeof jxl) == 0);
     return family == CODEC_RLE && length >= 8 && bytes[0] >= 1 && u32_little(bytes) <= 15 &&
            u32_little(bytes + 4) == 64;
 }

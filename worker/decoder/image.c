@@ -45,7 +45,7 @@ static uint32_t fragment_limit(const struct options *options)
 /* The family that the first fragment looks like. */
 static enum codec_family guess_family(struct dicom *dcm)
 {
-    static const enum codec_family families[] = {CODEC_DCMTK, CODEC_JPEG2000, CODEC_RLE};
+    static const enum codec_family families[] = {CODEC_DCMTK, CODEC_JPEG2000, CODEC_JPEGXL, CODEC_RLE};
     const struct dicom_pixels *pixels = dicom_pixels(dcm);
     struct error ignored;
     uint8_t header[8], start[FRAGMENTS_START_BYTES];
@@ -111,6 +111,21 @@ static bool find_family(struct image *image, struct dicom *dcm, const struct opt
     return true;
 }
 
+/* Part 2 of JPEG 2000 may code several frames together, as components (PS3.5 A.4.4): too few fragments are no
+ * damage there, and no fragment is known to be one frame. */
+static void tell_missing_fragments(struct image *image, const struct dicom *dcm)
+{
+    const char *uid = dicom_syntax(dcm)->uid;
+    if (strcmp(uid, "1.2.840.10008.1.2.4.92") == 0 || strcmp(uid, "1.2.840.10008.1.2.4.93") == 0) {
+        image->frames_there = 0;
+        (void)error_input(&image->missing, CATEGORY_UNDECODABLE, CODE_UNSUPPORTED_PIXELS,
+                          "JPEG 2000 Part 2 is not decoded: several frames in one codestream");
+        return;
+    }
+    (void)error_input(&image->missing, CATEGORY_CONTRADICTION, CODE_TOO_SHORT, "%u fragments for %u frames",
+                      image->fragments.count, image->facts.frame_count);
+}
+
 static bool find_fragments(struct image *image, struct dicom *dcm, const struct options *options,
                            struct error *err)
 {
@@ -123,8 +138,7 @@ static bool find_fragments(struct image *image, struct dicom *dcm, const struct 
         return false;
     image->frames_there = image->fragments.frames_there;
     if (image->frames_there < image->facts.frame_count)
-        (void)error_input(&image->missing, CATEGORY_CONTRADICTION, CODE_TOO_SHORT,
-                          "%u fragments for %u frames", image->fragments.count, image->facts.frame_count);
+        tell_missing_fragments(image, dcm);
     return true;
 }
 
@@ -205,16 +219,21 @@ static bool is_ycbcr(const struct image *image, const struct notes *notes)
     bool header_says = photometric == PHOTOMETRIC_YBR_FULL || photometric == PHOTOMETRIC_YBR_FULL_422 ||
                        photometric == PHOTOMETRIC_YBR_PARTIAL_420 ||
                        photometric == PHOTOMETRIC_YBR_PARTIAL_422;
+    bool says_undone = photometric == PHOTOMETRIC_YBR_ICT || photometric == PHOTOMETRIC_YBR_RCT;
     switch (image->stored.colour) {
     case CODEC_COLOUR_RGB:
         if (header_says)
             note(notes, "codestream RGB, header YCbCr");
         return false;
     case CODEC_COLOUR_YCBCR:
-        if (!header_says && photometric == PHOTOMETRIC_RGB)
-            note(notes, "codestream YCbCr, header RGB");
+        if (!header_says)
+            note(notes, "codestream YCbCr, header %s", says_undone ? "YBR_ICT or YBR_RCT" : "RGB");
+        if (photometric == PHOTOMETRIC_YBR_PARTIAL_420 || photometric == PHOTOMETRIC_YBR_PARTIAL_422)
+            note(notes, "codestream of full range, header of partial range");
         return true;
     case CODEC_COLOUR_AS_HEADER:
+        if (says_undone)
+            note(notes, "no component transform, header YBR_ICT or YBR_RCT: taken for RGB");
         break;
     }
     return header_says;

@@ -21,6 +21,7 @@ enum photometric {
     PHOTOMETRIC_YBR_PARTIAL_422, /* retired */
     PHOTOMETRIC_YBR_ICT,
     PHOTOMETRIC_YBR_RCT,
+    PHOTOMETRIC_XYB, /* of JPEG XL, whose codec gives sRGB */
 };
 
 struct image; /* buffers and the state of the file at hand */

@@ -290,6 +290,10 @@ static bool read_stream(struct image *image, uint64_t length, const struct notes
         if (!codec_jpeg2000(stream, (size_t)length, &frame, stored, err))
             return false;
         break;
+    case CODEC_JPEGXL:
+        if (!codec_jpegxl(stream, (size_t)length, &frame, stored, err))
+            return false;
+        break;
     case CODEC_NOT_DECODED:
     case CODEC_NOT_KNOWN:
         return error_set(err, ERROR_BUG, "a frame of an unsupported transfer syntax was asked for");

@@ -87,6 +87,7 @@ static bool find_photometric(const char *name, enum photometric *photometric)
         {"YBR_PARTIAL_422", PHOTOMETRIC_YBR_PARTIAL_422},
         {"YBR_ICT", PHOTOMETRIC_YBR_ICT},
         {"YBR_RCT", PHOTOMETRIC_YBR_RCT},
+        {"XYB", PHOTOMETRIC_XYB},
     };
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
         if (strcmp(name, known[i].name) == 0) {
@@ -158,7 +159,8 @@ static bool read_depth(struct image_module *module, struct image_facts *facts, c
     if (facts->bits_stored < 1 || facts->bits_stored > facts->bits_allocated)
         return contradiction(err, "BitsStored is zero or beyond BitsAllocated");
     /* Of a codestream only the precision counts, which it says itself. */
-    bool has_containers = module->family != CODEC_DCMTK && module->family != CODEC_JPEG2000;
+    bool has_containers =
+        module->family != CODEC_DCMTK && module->family != CODEC_JPEG2000 && module->family != CODEC_JPEGXL;
     if (has_containers &&
         (facts->high_bit >= facts->bits_allocated || facts->high_bit + 1 < facts->bits_stored))
         return contradiction(err, "HighBit contradicts BitsStored and BitsAllocated");
@@ -187,6 +189,8 @@ bool image_module_read(struct image_module *module, struct image_facts *facts, s
     if (facts->photometric == PHOTOMETRIC_YBR_PARTIAL_420 && plain)
         return error_input(err, CATEGORY_UNDECODABLE, CODE_UNSUPPORTED_PIXELS,
                            "YBR_PARTIAL_420 without compression");
+    if (facts->photometric == PHOTOMETRIC_XYB && module->family != CODEC_JPEGXL)
+        return error_input(err, CATEGORY_UNDECODABLE, CODE_UNSUPPORTED_PIXELS, "XYB that is not JPEG XL");
     /* Halved until a length proves the contrary. */
     bool is_422 = facts->photometric == PHOTOMETRIC_YBR_FULL_422 ||
                   (facts->photometric == PHOTOMETRIC_YBR_PARTIAL_422 && !options->compatibility_niffler);

@@ -45,6 +45,7 @@ static bool read_frame_header(struct jpeg_header *header, uint8_t marker, const 
     if (length < 6)
         return refuse(err, "the frame header is cut");
     header->is_ls = marker == MARKER_SOF55;
+    header->process = header->is_ls ? 0 : (uint32_t)(marker - MARKER_SOF0);
     header->is_lossless =
         header->is_ls || (marker - MARKER_SOF0) % 4 == MARKER_SOF3 - MARKER_SOF0; /* SOF3, 7, 11, 15 */
     header->precision = body[0];

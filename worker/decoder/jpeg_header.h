@@ -17,6 +17,7 @@ extern "C" {
 struct jpeg_header {
     size_t scan;         /* where the first scan's coded data begins              */
     bool is_ls;          /* JPEG-LS                                               */
+    uint32_t process;    /* n of its SOFn marker (T.81 Table B.1), which JPEG-LS has not */
     bool is_lossless;    /* JPEG-LS, or a lossless process of T.81                */
     uint32_t precision;  /* bits per sample, 2 to 16                              */
     uint32_t rows;       /* at least 1                                            */
