@@ -78,12 +78,12 @@ def against_dcmj2pnm(work, cpu, extract, pairs, report):
     os.mkdir(pictures)
     path = cine_loop(work, home)
     ratios = []
-    for _ in range(pairs):
-        ours = extract(home, out, "--UseProcesses", "1")[0]
-        theirs = cpu("dcmj2pnm", "+on2", "+Fa", path, os.path.join(pictures, "p"))[0]
+    for _ in range(2 * pairs):
+        ours = extract(home, out, "--UseProcesses", "1", "--is16Bit", "false")[0]
+        theirs = cpu("dcmj2pnm", "+on", "+Fa", path, os.path.join(pictures, "p"))[0]
         ratios.append(theirs / ours)
     made = len(os.listdir(pictures))
     if made != CINE_FRAMES:
         raise SystemExit("dcmj2pnm made %d pictures of %d" % (made, CINE_FRAMES))
     ratio = statistics.median(ratios)
-    report("70 frames of colour JPEG to PNG, CPU, against dcmj2pnm +on2 +Fa", "%.1f times fewer" % ratio, ">= 10", ratio >= 10)
+    report("70 frames of colour JPEG to PNG of 8 bits, CPU, against dcmj2pnm +on +Fa", "%.1f times fewer" % ratio, ">= 10", ratio >= 10)

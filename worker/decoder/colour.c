@@ -2,27 +2,36 @@
 
 #define MILLION 1000000
 
-/* floor(sum / 10^6) of a sum that is not below -512 * 10^6, clipped to a byte. Unsigned, since a division by
- * a constant is then one multiplication. */
-static uint8_t clip_byte(int32_t sum)
+static uint8_t clip_byte(int32_t value)
 {
-    uint32_t biased = (uint32_t)(sum + 512 * MILLION) / MILLION;
-    return biased < 512 ? 0 : biased > 512 + 255 ? 255 : (uint8_t)(biased - 512);
+    return value < 0 ? 0 : value > 255 ? 255 : (uint8_t)value;
 }
 
-/* The formula in whole millionths: exact, so that nothing hangs on how a double rounds. The largest sum is
- * 255 + 1.772 * 128 of them, far inside 32 bits. */
+/* floor(sum / 10^6) of a sum that is not below -512 * 10^6. Unsigned, since a division by a constant is then
+ * one multiplication. */
+static int32_t millions(int32_t sum)
+{
+    return (int32_t)((uint32_t)(sum + 512 * MILLION) / MILLION) - 512;
+}
+
+/* The formula in whole millionths: exact, so that nothing hangs on how a double rounds. Y is a whole number,
+ * so that only the chroma's part is rounded, which for red and blue hangs on one sample. */
 static void full_bytes(uint8_t *at, size_t pixels)
 {
+    int16_t red[256], blue[256];
+    for (int32_t i = 0; i < 256; i++) {
+        red[i] = (int16_t)millions(1402000 * (i - 128) + MILLION / 2);
+        blue[i] = (int16_t)millions(1772000 * (i - 128) + MILLION / 2);
+    }
     for (size_t i = 0; i < pixels; i++, at += 3) {
         if (at[1] == 128 && at[2] == 128) { /* grey, as most of a colour ultrasound is */
             at[1] = at[2] = at[0];
             continue;
         }
-        int32_t y = at[0] * MILLION + MILLION / 2, cb = at[1] - 128, cr = at[2] - 128;
-        at[0] = clip_byte(y + 1402000 * cr);
-        at[1] = clip_byte(y - 344136 * cb - 714136 * cr);
-        at[2] = clip_byte(y + 1772000 * cb);
+        int32_t y = at[0], cb = at[1], cr = at[2];
+        at[0] = clip_byte(y + red[cr]);
+        at[1] = clip_byte(y + millions(MILLION / 2 - 344136 * (cb - 128) - 714136 * (cr - 128)));
+        at[2] = clip_byte(y + blue[cb]);
     }
 }
 

@@ -28,6 +28,7 @@ struct pngout {
     struct block zeros;  /* the row above the first      */
     struct block stream; /* compressed                   */
     struct block sample;
+    struct pngout_runs *runs;
     int forced_filter; /* -1: choose */
     int forced_method;
 };
@@ -52,6 +53,7 @@ struct pngout *pngout_new(void)
 {
     struct pngout *png = xcalloc(1, sizeof *png);
     png->forced_filter = png->forced_method = -1;
+    png->runs = xcalloc(1, sizeof *png->runs);
     for (enum pngout_method method = 0; method < PNGOUT_METHOD_COUNT; method++) {
         png->deflates[method] = deflate_for(method);
         png->states[method] = png->deflates[method]->new_state();
@@ -70,6 +72,7 @@ void pngout_free(struct pngout *png)
     free(png->zeros.bytes);
     free(png->stream.bytes);
     free(png->sample.bytes);
+    free(png->runs);
     free(png);
 }
 
@@ -103,11 +106,11 @@ static bool reserve(struct block *block, size_t count, size_t size, struct error
 
 /* ---- filtering and compressing --------------------------------------------------------------------- */
 
-static size_t try_sample(void *context, const uint8_t *in, size_t length)
+static size_t try_sample(void *context, enum pngout_method method, const uint8_t *in, size_t length)
 {
     struct pngout *png = context;
-    size_t size = png->deflates[PNGOUT_FAST]->compress(png->states[PNGOUT_FAST], in, length,
-                                                       png->stream.bytes, png->stream.capacity);
+    size_t size = png->deflates[method]->compress(png->states[method], in, length, png->stream.bytes,
+                                                  png->stream.capacity);
     return size == 0 ? SIZE_MAX : size;
 }
 
@@ -117,8 +120,9 @@ static struct pngout_choice choose(struct pngout *png, const struct pngout_rows 
     struct pngout_choice choice = {(enum pngout_filter)png->forced_filter,
                                    (enum pngout_method)png->forced_method};
     if (png->forced_filter < 0 || png->forced_method < 0) {
-        struct pngout_choice chosen = pngout_choose(rows, shape->bit_depth == 16, shape->samples == 1,
-                                                    png->sample.bytes, png->zeros.bytes, try_sample, png);
+        struct pngout_choice chosen =
+            pngout_choose(rows, shape->bit_depth == 16, shape->samples == 1, png->sample.bytes, png->runs,
+                          png->zeros.bytes, try_sample, png);
         if (png->forced_filter < 0)
             choice.filter = chosen.filter;
         if (png->forced_method < 0)

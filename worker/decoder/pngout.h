@@ -1,7 +1,8 @@
 /* pngout.h: rows of display values to a PNG (ISO/IEC 15948) in a descriptor.
  *
- * libpng frames the file; the deflate stream is ISA-L's where it exists (x86-64, arm64), libdeflate's
- * elsewhere: libpng's own default takes 20 to 100 times longer for the same size on 16-bit medical images.
+ * libpng frames the file; the deflate stream is our own for what has runs and no more (pngout_runs.h), else
+ * ISA-L's where it exists (x86-64, arm64) or libdeflate's: libpng's own default takes 20 to 100 times longer
+ * for the same size on 16-bit medical images.
  * One filter per image, and for 8-bit and for very redundant images another compressor, chosen by trying on a
  * sample of the rows (pngout_choice.h). Ancillary chunks are those of struct pngout_extras, all before IDAT;
  * not interlaced. Memory: the picture twice. */

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "worker/decoder/pngout_filter.h"
+#include "worker/decoder/pngout_runs.h"
 
 /* The whole image, unfiltered. Each row is a byte for the filter's number and row_bytes of pixels. */
 struct pngout_rows {
@@ -30,17 +31,19 @@ struct pngout_choice {
 };
 
 /* Compresses and says how many bytes came out; at most PNGOUT_SAMPLE_BYTES go in. */
-typedef size_t pngout_trial_fn(void *context, const uint8_t *in, size_t length);
+typedef size_t pngout_trial_fn(void *context, enum pngout_method method, const uint8_t *in, size_t length);
 
 /* Rows are taken in groups, since a compressor finds in a row what stood in the ones above it. */
 #define PNGOUT_SAMPLE_BYTES (160u << 10)
+_Static_assert(PNGOUT_SAMPLE_BYTES <= PNGOUT_RUNS_BLOCK_BYTES, "a sample is looked through at once");
 
 /* Choose.
  *   is_16_bit, is_grey   of the image
  *   scratch              PNGOUT_SAMPLE_BYTES
+ *   runs                 overwritten
  *   zeros                row_bytes of them: the row above the first */
 struct pngout_choice pngout_choose(const struct pngout_rows *rows, bool is_16_bit, bool is_grey,
-                                   uint8_t *scratch, const uint8_t *zeros, pngout_trial_fn *trial,
-                                   void *context);
+                                   uint8_t *scratch, struct pngout_runs *runs, const uint8_t *zeros,
+                                   pngout_trial_fn *trial, void *context);
 
 #endif

@@ -24,8 +24,8 @@ extern const struct pngout_deflate pngout_deflate_isal;
 extern const struct pngout_deflate pngout_deflate_libdeflate_1;
 extern const struct pngout_deflate pngout_deflate_libdeflate_2;
 
-/* zlib's Z_RLE: runs of a byte and a good Huffman code. In filtered 8-bit images longer matches are chance,
- * and cost more than the bytes they replace. */
+/* Our own: runs of a byte and a good Huffman code. In filtered images longer matches are mostly chance, and
+ * cost more than the bytes they replace. */
 extern const struct pngout_deflate pngout_deflate_runs;
 
 #endif

@@ -2,24 +2,28 @@
 
 #include <string.h>
 
+#include "worker/decoder/vectors.h"
+
 /* All filters subtract a prediction made of *unfiltered* bytes, so no byte waits for another one's result and
  * the compiler makes vectors of every loop. The first pixel has no left neighbour: it counts as 0. */
 
-static void filter_sub(uint8_t *restrict out, const uint8_t *row, size_t length, size_t step)
+FOR_EACH_VECTOR_WIDTH static void filter_sub(uint8_t *restrict out, const uint8_t *row, size_t length,
+                                             size_t step)
 {
     memcpy(out, row, step);
     for (size_t i = step; i < length; i++)
         out[i] = (uint8_t)(row[i] - row[i - step]);
 }
 
-static void filter_up(uint8_t *restrict out, const uint8_t *row, const uint8_t *above, size_t length)
+FOR_EACH_VECTOR_WIDTH static void filter_up(uint8_t *restrict out, const uint8_t *row, const uint8_t *above,
+                                            size_t length)
 {
     for (size_t i = 0; i < length; i++)
         out[i] = (uint8_t)(row[i] - above[i]);
 }
 
-static void filter_average(uint8_t *restrict out, const uint8_t *row, const uint8_t *above, size_t length,
-                           size_t step)
+FOR_EACH_VECTOR_WIDTH static void filter_average(uint8_t *restrict out, const uint8_t *row,
+                                                 const uint8_t *above, size_t length, size_t step)
 {
     for (size_t i = 0; i < step; i++)
         out[i] = (uint8_t)(row[i] - above[i] / 2);
@@ -40,8 +44,8 @@ static inline uint8_t paeth(int16_t a, int16_t b, int16_t c)
     return (uint8_t)(to_a <= nearest_other ? a : b_or_c);
 }
 
-static void filter_paeth(uint8_t *restrict out, const uint8_t *row, const uint8_t *above, size_t length,
-                         size_t step)
+FOR_EACH_VECTOR_WIDTH static void filter_paeth(uint8_t *restrict out, const uint8_t *row,
+                                               const uint8_t *above, size_t length, size_t step)
 {
     for (size_t i = 0; i < step; i++)
         out[i] = (uint8_t)(row[i] - above[i]); /* with a = c = 0 the nearest is always b */

@@ -4,21 +4,23 @@
 #include <math.h>
 #include <string.h>
 
+#include "worker/decoder/vectors.h"
 #include "worker/decoder/render_window.h"
 
 /* ---- extremes -------------------------------------------------------------------------------------- */
 
 /* One loop for each type of sample, so that the compiler makes vectors of each. */
-#define DEFINE_EXTREMES(name, type)                                                     \
-    static void name(const type *values, size_t count, double *lowest, double *highest) \
-    {                                                                                   \
-        type low = values[0], high = values[0];                                         \
-        for (size_t i = 1; i < count; i++) {                                            \
-            low = values[i] < low ? values[i] : low;                                    \
-            high = values[i] > high ? values[i] : high;                                 \
-        }                                                                               \
-        *lowest = (double)low;                                                          \
-        *highest = (double)high;                                                        \
+#define DEFINE_EXTREMES(name, type)                                                          \
+    FOR_EACH_VECTOR_WIDTH static void name(const type *values, size_t count, double *lowest, \
+                                           double *highest)                                  \
+    {                                                                                        \
+        type low = values[0], high = values[0];                                              \
+        for (size_t i = 1; i < count; i++) {                                                 \
+            low = values[i] < low ? values[i] : low;                                         \
+            high = values[i] > high ? values[i] : high;                                      \
+        }                                                                                    \
+        *lowest = (double)low;                                                               \
+        *highest = (double)high;                                                             \
     }
 
 DEFINE_EXTREMES(extremes_u8, uint8_t)
@@ -166,31 +168,31 @@ static inline uint16_t scale(uint16_t v, struct factor f)
 /* `floor` cuts what Niffler takes for 0; in `full` nothing lies below it. `flip` is 0 or all ones: white - p
  * is p ^ white. `out` is written in 16-bit units through memcpy(), which compiles to a plain store and needs
  * no alignment. */
-#define DEFINE_INTEGER_ROWS(suffix, type)                                                                   \
-    static void row_16_##suffix(const type *restrict in, size_t count, type lowest, struct factor f,        \
-                                uint16_t flip, uint8_t *restrict out)                                       \
-    {                                                                                                       \
-        for (size_t i = 0; i < count; i++) {                                                                \
-            type x = in[i] > lowest ? in[i] : lowest;                                                       \
-            uint16_t p = render_big_endian(scale((uint16_t)(x - lowest), f) ^ flip);                        \
-            memcpy(out + 2 * i, &p, sizeof p);                                                              \
-        }                                                                                                   \
-    }                                                                                                       \
-    static void row_8_##suffix(const type *restrict in, size_t count, type lowest, struct factor f,         \
-                               uint16_t flip, uint8_t *restrict out)                                        \
-    {                                                                                                       \
-        for (size_t i = 0; i < count; i++) {                                                                \
-            type x = in[i] > lowest ? in[i] : lowest;                                                       \
-            out[i] = (uint8_t)(scale((uint16_t)(x - lowest), f) ^ flip);                                    \
-        }                                                                                                   \
-    }                                                                                                       \
-    static void row_##suffix(const void *in, size_t count, const struct render_plan *plan, struct factor f, \
-                             uint16_t flip, uint8_t *out)                                                   \
-    {                                                                                                       \
-        if (plan->is_16_bit)                                                                                \
-            row_16_##suffix(in, count, (type)plan->offset, f, flip, out);                                   \
-        else                                                                                                \
-            row_8_##suffix(in, count, (type)plan->offset, f, flip, out);                                    \
+#define DEFINE_INTEGER_ROWS(suffix, type)                                                                    \
+    FOR_EACH_VECTOR_WIDTH static void row_16_##suffix(const type *restrict in, size_t count, type lowest,    \
+                                                      struct factor f, uint16_t flip, uint8_t *restrict out) \
+    {                                                                                                        \
+        for (size_t i = 0; i < count; i++) {                                                                 \
+            type x = in[i] > lowest ? in[i] : lowest;                                                        \
+            uint16_t p = render_big_endian(scale((uint16_t)(x - lowest), f) ^ flip);                         \
+            memcpy(out + 2 * i, &p, sizeof p);                                                               \
+        }                                                                                                    \
+    }                                                                                                        \
+    FOR_EACH_VECTOR_WIDTH static void row_8_##suffix(const type *restrict in, size_t count, type lowest,     \
+                                                     struct factor f, uint16_t flip, uint8_t *restrict out)  \
+    {                                                                                                        \
+        for (size_t i = 0; i < count; i++) {                                                                 \
+            type x = in[i] > lowest ? in[i] : lowest;                                                        \
+            out[i] = (uint8_t)(scale((uint16_t)(x - lowest), f) ^ flip);                                     \
+        }                                                                                                    \
+    }                                                                                                        \
+    static void row_##suffix(const void *in, size_t count, const struct render_plan *plan, struct factor f,  \
+                             uint16_t flip, uint8_t *out)                                                    \
+    {                                                                                                        \
+        if (plan->is_16_bit)                                                                                 \
+            row_16_##suffix(in, count, (type)plan->offset, f, flip, out);                                    \
+        else                                                                                                 \
+            row_8_##suffix(in, count, (type)plan->offset, f, flip, out);                                     \
     }
 
 DEFINE_INTEGER_ROWS(u8, uint8_t)

@@ -1,0 +1,207 @@
+/* The compressor of runs and its codes: valid for zlib whatever the bytes, and never beyond its room. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <zlib.h>
+
+#include "common/alloc.h"
+#include "worker/decoder/pngout_deflate.h"
+#include "worker/decoder/pngout_huffman.h"
+#include "worker/decoder/pngout_runs.h"
+
+static uint32_t noise = 1;
+
+static uint32_t dice(uint32_t below)
+{
+    noise = noise * 1664525 + 1013904223;
+    return (noise >> 8) % below;
+}
+
+/* ---- codes -------------------------------------------------------------------------------------- */
+
+/* A complete prefix code: the sum of 2^-length is 1, and the commoner symbol is never the longer one. */
+static void check_code(const uint32_t *counts, size_t count, uint32_t limit)
+{
+    struct pngout_code codes[PNGOUT_HUFFMAN_SYMBOLS_MAX];
+    uint64_t sum = 0;
+    size_t used = 0;
+    pngout_huffman(counts, count, limit, codes);
+    for (size_t i = 0; i < count; i++) {
+        assert_int_equal(codes[i].length > 0, counts[i] > 0);
+        assert_true(codes[i].length <= limit);
+        used += counts[i] > 0;
+        if (codes[i].length > 0)
+            sum += UINT64_C(1) << (limit - codes[i].length);
+        for (size_t k = 0; k < count; k++)
+            if (counts[k] > counts[i] && counts[i] > 0)
+                assert_true(codes[k].length <= codes[i].length);
+    }
+    assert_int_equal(sum, used == 0 ? 0 : used == 1 ? UINT64_C(1) << (limit - 1) : UINT64_C(1) << limit);
+}
+
+static void test_codes_are_complete(void **state)
+{
+    (void)state;
+    uint32_t counts[PNGOUT_HUFFMAN_SYMBOLS_MAX] = {0};
+    check_code(counts, 5, 7);
+    counts[3] = 9;
+    check_code(counts, 5, 7);
+    counts[0] = 1;
+    check_code(counts, 5, 7);
+    /* Fibonacci's numbers make the deepest tree there is. */
+    for (size_t i = 0; i < 40; i++)
+        counts[i] = i < 2 ? 1 : counts[i - 1] + counts[i - 2];
+    for (uint32_t limit = 6; limit <= 15; limit++)
+        check_code(counts, 40, limit);
+    for (int round = 0; round < 200; round++) {
+        size_t count = 1 + dice(PNGOUT_HUFFMAN_SYMBOLS_MAX);
+        for (size_t i = 0; i < count; i++)
+            counts[i] = dice(4) == 0 ? 0 : 1 + dice(1u << dice(20));
+        check_code(counts, count, 9 + dice(7));
+    }
+}
+
+/* Table of RFC 1951 3.2.5: the first length of some symbols, and their extra bits. */
+static void test_lengths(void **state)
+{
+    (void)state;
+    static const struct {
+        uint32_t length;
+        uint16_t symbol;
+        uint8_t bits;
+    } rows[] = {{3, 257, 0},   {4, 258, 0},   {10, 264, 0},  {11, 265, 1},  {13, 266, 1},
+                {17, 268, 1},  {19, 269, 2},  {35, 273, 3},  {67, 277, 4},  {115, 280, 4},
+                {131, 281, 5}, {163, 282, 5}, {195, 283, 5}, {227, 284, 5}, {258, 285, 0}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct pngout_length found = pngout_length(rows[i].length);
+        assert_int_equal(found.symbol, rows[i].symbol);
+        assert_int_equal(found.extra_bits, rows[i].bits);
+        assert_int_equal(found.extra, 0);
+    }
+    for (uint32_t length = 3; length < 257; length++) { /* each follows the one before */
+        struct pngout_length a = pngout_length(length), b = pngout_length(length + 1);
+        bool same = a.symbol == b.symbol;
+        assert_int_equal(same ? b.extra : b.symbol, same ? a.extra + 1 : a.symbol + 1);
+    }
+    for (uint32_t run = 3; run < 2000; run++)
+        for (uint32_t left = run; left > 0;) {
+            uint32_t piece = pngout_run_piece(left);
+            assert_true(piece >= 3 && piece <= 258 && piece <= left);
+            left -= piece;
+        }
+}
+
+/* ---- streams ------------------------------------------------------------------------------------ */
+
+static size_t compress_into(const uint8_t *in, size_t length, uint8_t *out, size_t capacity)
+{
+    void *state = pngout_deflate_runs.new_state();
+    size_t size = pngout_deflate_runs.compress(state, in, length, out, capacity);
+    pngout_deflate_runs.free_state(state);
+    return size;
+}
+
+static size_t check_stream(const uint8_t *in, size_t length)
+{
+    size_t capacity = length + length / 8 + 1000;
+    uint8_t *out = xmalloc(capacity), *back = xmalloc(length + 1);
+    size_t size = compress_into(in, length, out, capacity);
+    uLongf produced = length + 1;
+    assert_true(size > 0);
+    assert_int_equal(uncompress(back, &produced, out, size), Z_OK);
+    assert_int_equal(produced, length);
+    assert_memory_equal(back, in, length);
+    free(out);
+    free(back);
+    return size;
+}
+
+static void test_streams_of_every_kind(void **state)
+{
+    (void)state;
+    const size_t most = 3 * PNGOUT_RUNS_BLOCK_BYTES / 2;
+    uint8_t *in = xmalloc(most);
+    for (int kind = 0; kind < 6; kind++) {
+        size_t lengths[] = {
+            1, 2, 3, 4, 7, 8, 9, 300, 65535, PNGOUT_RUNS_BLOCK_BYTES, PNGOUT_RUNS_BLOCK_BYTES + 1, most};
+        for (size_t i = 0; i < most; i++)
+            in[i] = (uint8_t)(kind == 0   ? 0
+                              : kind == 1 ? dice(256)
+                              : kind == 2 ? dice(3)
+                              : kind == 3 ? (i / (1 + i % 700)) % 5
+                              : kind == 4 ? (dice(600) == 0 ? dice(256)
+                                             : i == 0       ? 7
+                                                            : in[i - 1])
+                                          : i / 6 % 97);
+        for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++)
+            (void)check_stream(in, lengths[i]);
+    }
+    /* Runs of each length, between bytes that differ. */
+    size_t used = 0;
+    for (uint32_t run = 1; run < 600; run++) {
+        memset(in + used, (int)(run % 251), run);
+        used += run;
+    }
+    (void)check_stream(in, used);
+    free(in);
+}
+
+static void test_sizes(void **state)
+{
+    (void)state;
+    static uint8_t in[100000];
+    assert_true(check_stream(in, sizeof in) < 200); /* one run */
+    for (size_t i = 0; i < sizeof in; i++)
+        in[i] = (uint8_t)dice(256);
+    assert_true(check_stream(in, sizeof in) < sizeof in + 30); /* noise is stored */
+    for (size_t i = 0; i < sizeof in; i++)
+        in[i] = (uint8_t)(dice(2) == 0 ? 0 : 1 + dice(2));
+    /* Codes of one and of two bits are 1.5 a byte; a run of three may cost more than its bytes. */
+    assert_true(check_stream(in, sizeof in) < sizeof in / 4);
+}
+
+/* Exactly as much room as there is: a sanitizer sees the first byte beyond. */
+static void test_little_room(void **state)
+{
+    (void)state;
+    static uint8_t in[5000];
+    for (size_t i = 0; i < sizeof in; i++)
+        in[i] = (uint8_t)(dice(3) == 0 ? dice(256) : 0);
+    size_t needed = check_stream(in, sizeof in);
+    for (size_t capacity = 0; capacity < needed + 64; capacity += 1 + dice(40)) {
+        uint8_t *out = xmalloc(capacity);
+        size_t size = compress_into(in, sizeof in, out, capacity);
+        assert_true(size == 0 || (size == needed && size <= capacity));
+        free(out);
+    }
+}
+
+static void test_an_estimate_is_near_the_size(void **state)
+{
+    (void)state;
+    static uint8_t in[60000];
+    struct pngout_runs *runs = xcalloc(1, sizeof *runs);
+    for (int kind = 0; kind < 3; kind++) {
+        for (size_t i = 0; i < sizeof in; i++)
+            in[i] = (uint8_t)(kind == 0 ? dice(30) : kind == 1 ? dice(1 + dice(200)) : i / 5 % 50);
+        pngout_runs_find(runs, in, 0, sizeof in);
+        double estimate = pngout_runs_size(runs), size = (double)check_stream(in, sizeof in);
+        assert_true(size > estimate * 0.99 && size < estimate * 1.05 + 250);
+    }
+    free(runs);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_codes_are_complete),    cmocka_unit_test(test_lengths),
+        cmocka_unit_test(test_streams_of_every_kind), cmocka_unit_test(test_sizes),
+        cmocka_unit_test(test_little_room),           cmocka_unit_test(test_an_estimate_is_near_the_size),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
