@@ -1,4 +1,5 @@
 /* Combinations of the Image Pixel module that are rare, retired or wrong: what each gives, or why not. */
+#include "tests/unit/codec_streams.h"
 #include "tests/unit/image_files.h"
 
 struct combination {
@@ -190,6 +191,55 @@ static void test_fragments_of_unknown_representation(void **state)
     assert_memory_equal(read_frame(*state, 0)->data, "\1\2", 2);
 }
 
+/* Containers of 16 bits that were compressed as they are, with 12 bits stored: PS3.5 8.1.1. */
+static void test_compressed_containers(void **state)
+{
+    static const struct {
+        uint32_t high, representation;
+        int overlay_position; /* -1: no overlay; the plane is in the pixel data */
+        bool has_overlay_data, is_extracted;
+    } cases[] = {
+        {11, 0, -1, false, false}, {15, 0, -1, false, true},  {13, 1, -1, false, true},
+        {11, 0, 12, false, true},  {11, 1, 15, false, true},  {11, 0, 12, true, false},
+        {11, 0, 5, false, false},  {11, 0, 16, false, false}, /* inside the samples; beyond the container */
+    };
+    struct fixture *fixture = *state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct shape shape = {"1.2.840.10008.1.2.4.80", "MONOCHROME2", 1, 0, 1, 8, 16, 16, 12, cases[i].high,
+                              cases[i].representation};
+        struct file file;
+        uint16_t plain[8 * 16];
+        struct codec_samples samples = {0};
+        const struct codec_frame frame = {8, 16, 1, 16, 16, false, false};
+        struct error err;
+        assert_true(codec_jpegls(jpegls_16, sizeof jpegls_16, &frame, &samples, &err));
+        memcpy(plain, samples.data, sizeof plain);
+        codec_samples_clear(&samples);
+        begin(&file, &shape);
+        if (cases[i].overlay_position >= 0)
+            put_us(&file, 0x60000102, (uint32_t)cases[i].overlay_position);
+        if (cases[i].has_overlay_data) {
+            put_header(&file, 0x60003000, "OW", 2, false);
+            put(&file, "\1\0", 2);
+        }
+        begin_fragments(&file, no_offsets, 0);
+        put_fragment(&file, jpegls_16, sizeof jpegls_16);
+        end_fragments(&file);
+        open_image(fixture, &file);
+        const struct codec_samples *found = read_frame(fixture, 0);
+        for (size_t k = 0; k < 8 * 16; k++) {
+            uint32_t bits = plain[k] >> (cases[i].high - 11) & 0xFFF;
+            int32_t wanted = (int32_t)(bits >= 0x800 && cases[i].representation == 1 ? bits - 0x1000 : bits);
+            if (!cases[i].is_extracted)
+                wanted = cases[i].representation == 1 ? (int16_t)plain[k] : plain[k];
+            if (codec_sample(found, k) != wanted)
+                fail_msg("case %zu: sample %zu is %lld, not %d", i, k, (long long)codec_sample(found, k),
+                         wanted);
+        }
+        assert_int_equal(strstr(fixture->notes, "whole containers") != NULL, cases[i].is_extracted);
+    }
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -198,6 +248,7 @@ int main(void)
         TEST(test_bits_of_several_samples), TEST(test_halved_chroma),
         TEST(test_places_of_bits),          TEST(test_lengths_and_representations),
         TEST(test_numbers_of_frames),       TEST(test_fragments_of_unknown_representation),
+        TEST(test_compressed_containers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -239,6 +239,34 @@ static void compare_codestream(const struct image *image, const struct notes *no
         note(notes, "codestream damaged: %u warnings", stored->warnings);
 }
 
+/* Whether the file has an overlay in the bits that the samples leave (PS3.3 C.9.2 of before 2004). */
+static bool has_embedded_overlay(const struct image *image)
+{
+    const struct image_facts *facts = &image->facts;
+    for (uint32_t group = 0x6000; group <= 0x601E; group += 2) {
+        uint32_t position;
+        if (dicom_find_u32(image->dcm, DICOM_TAG(group, 0x0102), 0, &position) &&
+            !dicom_has(image->dcm, DICOM_TAG(group, 0x3000)) && position < facts->bits_allocated &&
+            (position > facts->high_bit || position + facts->bits_stored <= facts->high_bit))
+            return true;
+    }
+    return false;
+}
+
+/* Some writers compress containers as they are: then samples that do not lie at the lower end, or have an
+ * overlay above them, are found in them as in native data (PS3.5 8.1.1). Without either sign the codestream's
+ * own samples count: BitsStored that is too small is commoner than rubbish above the samples. */
+static bool holds_containers(const struct image *image)
+{
+    const struct image_facts *facts = &image->facts;
+    if (image->is_strict || image->stored.precision != facts->bits_allocated ||
+        facts->bits_stored >= facts->bits_allocated || facts->samples_per_pixel != 1)
+        return false;
+    if (facts->high_bit >= facts->bits_allocated || facts->high_bit + 1 < facts->bits_stored)
+        return false;
+    return facts->high_bit + 1 > facts->bits_stored || has_embedded_overlay(image);
+}
+
 /* What a codec made of a stream that was not what it should be. */
 static void note_damage(const struct image *image, const struct notes *notes)
 {
@@ -300,6 +328,12 @@ static bool read_stream(struct image *image, uint64_t length, const struct notes
     }
     note_damage(image, notes);
     compare_codestream(image, notes);
+    if (holds_containers(image)) {
+        note(notes, "codestream of whole containers: bits %u to %u taken",
+             facts->high_bit + 1 - facts->bits_stored, facts->high_bit);
+        extract(image);
+        return true;
+    }
     /* An unsigned codestream under PixelRepresentation 1 holds bit patterns: two's complement at its own
      * precision. */
     if (!stored->is_signed && facts->is_signed)
