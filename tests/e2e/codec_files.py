@@ -211,9 +211,12 @@ class Case(harness.Case):
     def name_of(path):
         return os.path.splitext(os.path.basename(path))[0]
 
-    def compare(self, name, row, pixels, tolerance):
+    def picture_of(self, row):
         columns, rows, values, _ = png.Reader(filename=os.path.join(self.out, row["PNG location"])).read()
-        got = numpy.array([list(line) for line in values], dtype=numpy.int64).reshape(rows, columns, -1)
+        return numpy.array([list(line) for line in values], dtype=numpy.int64).reshape(rows, columns, -1)
+
+    def compare(self, name, row, pixels, tolerance):
+        got = self.picture_of(row)
         self.assertEqual(got.shape, pixels.shape)
         worst = int(numpy.abs(got + int(float(row["offset"])) - pixels).max())
         self.assertLessEqual(worst, tolerance, "%s differs by up to %d" % (name, worst))

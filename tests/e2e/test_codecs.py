@@ -236,6 +236,32 @@ class Jpeg2000(codec_files.Case):
         self.check()
 
 
+class CutStreams(codec_files.Case):
+    """Streams that end early: failures, and with AllowTruncated pictures whose beginning is right."""
+
+    def test_what_is_there_is_right(self):
+        grey, rgb = smooth(640, 480, 1, 8), smooth(320, 240, 3, 8)
+        streams = {"jpeg": (cjpeg(self.folder, grey, "-quality", "95", "-grayscale"), grey, ".4.50"),
+                   "progressive": (cjpeg(self.folder, rgb, "-quality", "95", "-progressive", "-sample", "1x1"), rgb, ".4.50"),
+                   "xl": (cjxl(self.folder, grey, 8, "-d", "0", "-e", "2", "-g", "0"), grey, XL)}
+        for name, (stream, pixels, syntax) in streams.items():
+            photometric = {"photometric": "YBR_FULL"} if name == "progressive" else {}
+            self.write(name, [stream[:len(stream) * 3 // 4]], pixels.shape, 8, syntax, **photometric)
+        self.extract("--PixelScaling", "stored", status=1)
+        self.assertEqual(harness.table(self.out, "mapping.csv"), [])
+        failures = harness.table(self.out, "failures.csv")
+        self.assertEqual([(row["category"], row["code"]) for row in failures], [("2", "too_short")] * 3)
+        self.extract("--PixelScaling", "stored", "--AllowTruncated", "true", status=0)
+        found = {self.name_of(row["Original DICOM file location"]): row for row in harness.table(self.out, "mapping.csv")}
+        self.assertEqual(sorted(found), sorted(streams))
+        for name, row in found.items():
+            self.assertIn("codestream ends early", row["pixel_notes"])
+            got, pixels = self.picture_of(row), streams[name][1]
+            self.assertEqual(got.shape, pixels.shape)
+            worst = int(numpy.abs(got - pixels)[:len(got) // 4].max())
+            self.assertLessEqual(worst, {"jpeg": 6, "progressive": 40, "xl": 0}[name], name)
+
+
 class HtJpeg2000(codec_files.Case):
     """HTJ2K, by ojph_compress."""
 
