@@ -33,6 +33,7 @@ static const struct option_row option_rows[] = {
     ROW("allow_truncated", OPTION_BOOL, allow_truncated, 0),
     ROW("flattened_to_level", OPTION_ENUM, flattened_to_level, FLATTEN_SERIES),
     ROW("value_format", OPTION_ENUM, value_format, VALUE_FORMAT_NIFFLER),
+    ROW("png_compression", OPTION_ENUM, png_compression, PNG_COMPRESSION_SMALL),
     ROW("frames", OPTION_ENUM, frames, FRAMES_NUMBER),
     ROW("frame_number", OPTION_U32, frame_number, 0),
     ROW("max_value_bytes", OPTION_U64, max_value_bytes, 0),

@@ -31,6 +31,11 @@ enum window_choice {
 
 enum overlays_choice { OVERLAYS_NONE, OVERLAYS_BURN };
 
+enum png_compression {
+    PNG_COMPRESSION_FAST,  /* no larger than libpng's default, many times faster */
+    PNG_COMPRESSION_SMALL, /* the smallest of several ways                       */
+};
+
 enum frames_choice { FRAMES_ALL, FRAMES_FIRST, FRAMES_MIDDLE, FRAMES_NUMBER };
 
 struct options {
@@ -49,6 +54,7 @@ struct options {
     double window_width;       /* at least 1; with WINDOW_VALUES */
     enum overlays_choice overlays;
     bool allow_truncated; /* missing pixel bytes become 0, and the row says so; else they fail the frame */
+    enum png_compression png_compression;
     enum frames_choice frames;
     uint32_t frame_number;    /* from 1; with FRAMES_NUMBER                      */
     uint64_t max_value_bytes; /* longer values are cut with a mark; 0: unlimited */

@@ -81,6 +81,7 @@ void wire_write_convert(struct buffer *out, const struct wire_convert *convert)
     put_double(out, o->window_width);
     put_u8(out, o->overlays);
     put_u8(out, o->allow_truncated);
+    put_u8(out, o->png_compression);
     put_u8(out, o->flattened_to_level);
     put_u8(out, o->value_format);
     put_u8(out, o->frames);
@@ -237,6 +238,7 @@ bool wire_read_convert(const uint8_t *bytes, size_t length, struct wire_convert 
     o->window_width = get_double(&in);
     o->overlays = get_choice(&in, OVERLAYS_BURN + 1);
     o->allow_truncated = get_bool(&in);
+    o->png_compression = get_choice(&in, PNG_COMPRESSION_SMALL + 1);
     o->flattened_to_level = get_choice(&in, FLATTEN_SERIES + 1);
     o->value_format = get_choice(&in, VALUE_FORMAT_NIFFLER + 1);
     o->frames = get_choice(&in, FRAMES_NUMBER + 1);

@@ -189,11 +189,92 @@ static void test_an_estimate_is_near_the_size(void **state)
     for (int kind = 0; kind < 3; kind++) {
         for (size_t i = 0; i < sizeof in; i++)
             in[i] = (uint8_t)(kind == 0 ? dice(30) : kind == 1 ? dice(1 + dice(200)) : i / 5 % 50);
-        pngout_runs_find(runs, in, 0, sizeof in);
+        pngout_runs_find(runs, in, 0, sizeof in, false);
         double estimate = pngout_runs_size(runs), size = (double)check_stream(in, sizeof in);
         assert_true(size > estimate * 0.99 && size < estimate * 1.05 + 250);
     }
     free(runs);
+}
+
+/* The simplest search there is. */
+static void check_sequences(const struct pngout_runs *runs, const uint8_t *in, size_t begin, size_t end)
+{
+    size_t literal = begin, found = 0;
+    uint64_t literals = 0;
+    for (size_t at = begin == 0 ? 1 : begin; at < end;) {
+        size_t run = 0;
+        while (at + run < end && in[at + run] == in[at - 1])
+            run++;
+        /* One that begins in the last bytes may be missed: it is too short to matter. */
+        if (run < 3 || (at + 8 > end && (found == runs->count - 1))) {
+            at++;
+            continue;
+        }
+        assert_true(found < runs->count);
+        assert_int_equal(runs->sequences[found].literals, at - literal);
+        assert_int_equal(runs->sequences[found].run, run);
+        literals += at - literal;
+        found++;
+        at = literal = at + run;
+    }
+    assert_int_equal(found, runs->count - 1);
+    assert_int_equal(runs->sequences[found].literals, end - literal);
+    assert_int_equal(runs->sequences[found].run, 0);
+    assert_int_equal(runs->literals, literals + end - literal);
+}
+
+static void test_every_run_is_found(void **state)
+{
+    (void)state;
+    static uint8_t in[4000];
+    struct pngout_runs *runs = xcalloc(1, sizeof *runs);
+    for (uint32_t round = 0; round < 300; round++) {
+        uint32_t length = 1 + dice(sizeof in - 1), values = 1 + dice(5), repeats = 1 + dice(90);
+        for (size_t i = 0; i < length; i++)
+            in[i] = (uint8_t)(i > 0 && dice(100) < repeats ? in[i - 1] : dice(values));
+        size_t begin = dice(2) * dice(length);
+        pngout_runs_find(runs, in, begin, length, false);
+        check_sequences(runs, in, begin, length);
+    }
+    free(runs);
+}
+
+/* Half of the literals are counted: where that half says little of the other one, the stream is longer, but
+ * whole, and within its room. */
+static void test_estimated_codes(void **state)
+{
+    (void)state;
+    const size_t length = 3 * PNGOUT_RUNS_BLOCK_BYTES;
+    uint8_t *in = xmalloc(length);
+    struct pngout_runs *runs = xcalloc(1, sizeof *runs);
+    for (int kind = 0; kind < 3; kind++) {
+        for (size_t i = 0; i < length; i++) {
+            bool is_counted = i / 1024 % 2 == 0;
+            in[i] = (uint8_t)(kind == 0   ? dice(256) & dice(256)
+                              : kind == 1 ? (is_counted ? dice(240) : 240 + dice(16))
+                                          : (is_counted ? dice(250) & dice(250) : 255 - (i & 1)));
+        }
+        pngout_runs_find(runs, in, 0, PNGOUT_RUNS_BLOCK_BYTES, true);
+        assert_true(runs->is_estimate);
+        for (size_t i = 0; i < 256; i++)
+            assert_true(runs->counts[i] > 0);
+        size_t capacity = 2 * length;
+        uint8_t *out = xmalloc(capacity), *back = xmalloc(length);
+        size_t size = compress_into(in, length, out, capacity);
+        uLongf produced = length;
+        assert_true(size > 0 && size < 14 * length / 8);
+        assert_int_equal(uncompress(back, &produced, out, size), Z_OK);
+        assert_memory_equal(back, in, length);
+        free(out);
+        free(back);
+    }
+    /* Few values are always counted. */
+    for (size_t i = 0; i < length; i++)
+        in[i] = (uint8_t)dice(200);
+    pngout_runs_find(runs, in, 0, PNGOUT_RUNS_BLOCK_BYTES, true);
+    assert_false(runs->is_estimate);
+    free(runs);
+    free(in);
 }
 
 int main(void)
@@ -202,6 +283,7 @@ int main(void)
         cmocka_unit_test(test_codes_are_complete),    cmocka_unit_test(test_lengths),
         cmocka_unit_test(test_streams_of_every_kind), cmocka_unit_test(test_sizes),
         cmocka_unit_test(test_little_room),           cmocka_unit_test(test_an_estimate_is_near_the_size),
+        cmocka_unit_test(test_every_run_is_found),    cmocka_unit_test(test_estimated_codes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

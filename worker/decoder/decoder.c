@@ -96,6 +96,7 @@ static bool write_picture(struct decoder *dec, const struct codec_samples *sampl
         source.overlays =
             extras_overlays(&dec->extras, dec->dcm, dec->image, &decoded, &dec->options, &notes);
     }
+    pngout_set_compression(dec->png, dec->options.png_compression);
     return pngout_write(dec->png, output, &shape, &chunks, next_row, &source, &frame->png_bytes, err);
 }
 

@@ -1,17 +1,18 @@
 /* pngout.h: rows of display values to a PNG (ISO/IEC 15948) in a descriptor.
  *
- * libpng frames the file; the deflate stream is our own for what has runs and no more (pngout_runs.h), else
- * ISA-L's where it exists (x86-64, arm64) or libdeflate's: libpng's own default takes 20 to 100 times longer
- * for the same size on 16-bit medical images.
- * One filter per image, and for 8-bit and for very redundant images another compressor, chosen by trying on a
- * sample of the rows (pngout_choice.h). Ancillary chunks are those of struct pngout_extras, all before IDAT;
- * not interlaced. Memory: the picture twice. */
+ * libpng writes what stands before the image; the deflate stream is our own for what has runs and no more
+ * (pngout_runs.h), else ISA-L's where it exists (x86-64, arm64) or libdeflate's: libpng's own default takes
+ * 20 to 100 times longer for the same size on medical images. Filter and compressor are chosen for each image
+ * by trying on a sample of the rows (pngout_choice.h). Ancillary chunks are those of struct pngout_extras,
+ * all before IDAT; not interlaced. Memory: the picture twice, the second time only as far as the stream
+ * reaches. */
 #ifndef NIFFLER_WORKER_DECODER_PNGOUT_H
 #define NIFFLER_WORKER_DECODER_PNGOUT_H
 
 #include <stdint.h>
 
 #include "common/error.h"
+#include "common/options.h"
 #include "worker/decoder/pngout_profile.h"
 
 struct pngout; /* buffers and compressors, reused from picture to picture; for one thread */
@@ -42,8 +43,8 @@ struct pngout_extras {
     const struct pngout_profile *profile;
 };
 
-/* Where the rows come from: called once for each row, top to bottom, `out` holds a row's bytes (16-bit
- * samples big endian). */
+/* Where the rows come from: called for any row, in any order and for some more than once, and must give the
+ * same each time; `out` holds a row's bytes (16-bit samples big endian). */
 typedef void pngout_row_fn(void *context, uint32_t row, uint8_t *out);
 
 /* Write a whole PNG at the descriptor's position; *written says how many bytes it has. `extras` may be NULL.
@@ -52,6 +53,9 @@ typedef void pngout_row_fn(void *context, uint32_t row, uint8_t *out);
 MUST_CHECK bool pngout_write(struct pngout *png, int descriptor, const struct pngout_shape *shape,
                              const struct pngout_extras *extras, pngout_row_fn *row, void *context,
                              uint64_t *written, struct error *err);
+
+/* How to compress from now on; at first PNG_COMPRESSION_FAST. */
+void pngout_set_compression(struct pngout *png, enum png_compression compression);
 
 /* For tests and benchmarks: compress with `deflate` (pngout_deflate.h; NULL: choose) and filter by `filter`
  * (0 to 4; -1: choose) from now on. */

@@ -3,117 +3,150 @@
 #include <math.h>
 #include <string.h>
 
-#define GROUP_ROWS 4
-#define SAMPLE_BYTES_MIN (12u << 10)
-#define COLOUR_DOUBT 0.85
-#define DENSE_GAIN 0.95
-/* Of a large image, one row in so many. Colour of 8 bits is compressed fastest, and its choice is clearest.
- */
-#define SAMPLE_SHARE 40
-#define SAMPLE_SHARE_COLOUR 80
+/* What was measured on CT, MR, CR, DX, NM, XA and US, and on drawings and masks. */
+#define SHARE 24u
+#define SHARE_COLOUR 80u /* compressed fastest, and its choice is clearest */
 
-/* What pngout_choose() was asked. */
-struct choosing {
-    const struct pngout_rows *rows;
-    bool is_16_bit, is_grey;
-    uint8_t *scratch;
-    const uint8_t *zeros;
-    pngout_trial_fn *trial;
-    void *context;
+/* How often, among pairs of pixels, one must have been there before, for a search for repetitions to save
+ * more than a tenth. */
+#define REPEATS_16_BIT 0.30
+#define REPEATS_8_BIT 0.85
+/* What a search must save to be worth its time, which is two to ten times that of runs. */
+#define RUNS_GAIN_16_BIT 1.08
+#define RUNS_GAIN 1.05
+#define COLOUR_GAIN 0.85
+#define DENSE_GAIN 0.95
+#define DOUBT 1.15
+#define SMALL_IMAGE_BYTES (64u << 10)
+/* A drawing, a mask: the sample says little of what is far apart, and any search is quick. */
+#define IS_REDUNDANT(size, length) ((size) < (double)(length) / 12)
+
+struct best {
+    enum pngout_filter filter;
+    double size;
 };
 
-/* A row longer than the scratch is judged by its beginning. */
-static size_t sampled_row_bytes(const struct pngout_rows *rows)
+size_t pngout_choice_share(bool is_16_bit, bool is_grey)
 {
-    size_t most = PNGOUT_SAMPLE_BYTES / GROUP_ROWS - 1;
-    return rows->row_bytes < most ? rows->row_bytes : most;
+    return is_16_bit || is_grey ? SHARE : SHARE_COLOUR;
 }
 
-/* Filter the sample into `scratch`. Returns its length. */
-static size_t take_sample(const struct choosing *c, enum pngout_filter filter)
-{
-    const struct pngout_rows *rows = c->rows;
-    uint8_t *scratch = c->scratch;
-    size_t bytes = sampled_row_bytes(rows);
-    size_t wanted =
-        (bytes + 1) * rows->height / (c->is_grey || c->is_16_bit ? SAMPLE_SHARE : SAMPLE_SHARE_COLOUR);
-    if (wanted < SAMPLE_BYTES_MIN)
-        wanted = SAMPLE_BYTES_MIN;
-    if (wanted > PNGOUT_SAMPLE_BYTES)
-        wanted = PNGOUT_SAMPLE_BYTES;
-    size_t groups = wanted / ((bytes + 1) * GROUP_ROWS);
-    if (groups < 1)
-        groups = 1;
-    size_t distance = rows->height / groups;
-    if (distance < GROUP_ROWS) { /* a small image is its own sample */
-        distance = GROUP_ROWS;
-        groups = (rows->height + GROUP_ROWS - 1) / GROUP_ROWS;
-    }
-    size_t length = 0;
-    for (size_t group = 0; group < groups; group++) {
-        size_t first = group * distance + (distance - GROUP_ROWS) / 2;
-        for (size_t row = first; row < first + GROUP_ROWS && row < rows->height; row++) {
-            if (length + bytes + 1 > PNGOUT_SAMPLE_BYTES)
-                return length;
-            scratch[length] = (uint8_t)filter;
-            pngout_filter_row(filter, scratch + length + 1, pngout_row(rows, row) + 1,
-                              row == 0 ? c->zeros : pngout_row(rows, row - 1) + 1, bytes, rows->step);
-            length += bytes + 1;
-        }
-    }
-    return length;
-}
-
-/* Scaling makes 16-bit words of few distinct values, which a compressor of repetitions finds best in what was
- * not filtered (CT, MR), or filtered by one neighbour; the mean of two destroys them. */
+/* Scaling makes 16-bit words of few distinct values; the mean of two destroys them. */
 static bool is_worth_trying(enum pngout_filter filter, bool is_16_bit)
 {
     return !is_16_bit || filter != PNGOUT_FILTER_AVERAGE;
 }
 
-/* Whether the better search for repetitions pays: it takes three times as long. In grey it does for what
- * shrinks below a third, which repeats itself. Colour of 16 bits was mostly 8 before it was scaled, and a
- * faster search misses half of the repetitions; in that of 8 bits a trial tells. */
-static bool is_dense_worth_it(const struct choosing *c, size_t sample_bytes, size_t least,
-                              enum pngout_filter filter)
+static struct best best_for_runs(const struct pngout_chooser *c, size_t *length)
 {
-    if (c->is_grey)
-        return least < sample_bytes / 3;
-    if (c->is_16_bit)
-        return true;
-    size_t length = take_sample(c, filter);
-    return (double)c->trial(c->context, PNGOUT_DENSE, c->scratch, length) < (double)least * DENSE_GAIN;
+    struct best best = {PNGOUT_FILTER_NONE, INFINITY};
+    for (enum pngout_filter filter = PNGOUT_FILTER_NONE; filter < PNGOUT_FILTER_COUNT; filter++) {
+        if (!is_worth_trying(filter, c->is_16_bit))
+            continue;
+        *length = pngout_sample_filter(c->sample, filter, c->scratch);
+        pngout_runs_find(c->runs, c->scratch, 0, *length, false);
+        double size = pngout_runs_size(c->runs);
+        if (size < best.size)
+            best = (struct best){filter, size};
+    }
+    return best;
 }
 
-struct pngout_choice pngout_choose(const struct pngout_rows *rows, bool is_16_bit, bool is_grey,
-                                   uint8_t *scratch, struct pngout_runs *runs, const uint8_t *zeros,
-                                   pngout_trial_fn *trial, void *context)
+static double try_filter(const struct pngout_chooser *c, enum pngout_filter filter, enum pngout_method method)
 {
-    const struct choosing c = {rows, is_16_bit, is_grey, scratch, zeros, trial, context};
-    struct pngout_choice choice = {PNGOUT_FILTER_NONE, PNGOUT_FAST};
-    enum pngout_filter runs_filter = PNGOUT_FILTER_NONE;
-    size_t length = 0, least = SIZE_MAX;
-    double least_runs = INFINITY;
+    size_t length = pngout_sample_filter(c->sample, filter, c->scratch);
+    return (double)c->trial(c->context, method, c->scratch, length);
+}
+
+static struct best best_for_search(const struct pngout_chooser *c, enum pngout_method method)
+{
+    struct best best = {PNGOUT_FILTER_NONE, INFINITY};
     for (enum pngout_filter filter = PNGOUT_FILTER_NONE; filter < PNGOUT_FILTER_COUNT; filter++) {
-        if (!is_worth_trying(filter, is_16_bit))
+        if (!is_worth_trying(filter, c->is_16_bit))
             continue;
-        length = take_sample(&c, filter);
-        size_t size = trial(context, PNGOUT_FAST, scratch, length);
-        if (size < least) {
-            least = size;
-            choice.filter = filter;
-        }
-        pngout_runs_find(runs, scratch, 0, length);
-        double size_as_runs = pngout_runs_size(runs);
-        if (size_as_runs < least_runs) {
-            least_runs = size_as_runs;
-            runs_filter = filter;
-        }
+        double size = try_filter(c, filter, method);
+        if (size < best.size)
+            best = (struct best){filter, size};
     }
-    if (is_dense_worth_it(&c, length, least, choice.filter))
-        choice.method = PNGOUT_DENSE;
-    /* In colour the repetitions reach further than a sample shows. */
-    if (least_runs < (double)least * (is_grey ? 1 : COLOUR_DOUBT))
-        choice = (struct pngout_choice){runs_filter, PNGOUT_RUNS};
-    return choice;
+    return best;
+}
+
+/* The share of pixels that, with the bytes behind them up to four, were met before; those that only go on as
+ * before, which runs have as well, are left out. */
+static double repeats(const uint8_t *in, size_t length, size_t pixel_bytes)
+{
+    uint32_t last_of[4096] = {0}; /* by a hash of them */
+    uint32_t before = 0, word;
+    size_t met = 0, count = 0;
+    for (size_t i = 0; i + sizeof word <= length; i += pixel_bytes, before = word) {
+        memcpy(&word, in + i, sizeof word);
+        if (word == before)
+            continue;
+        uint32_t *last = &last_of[word * 2654435761u >> 20];
+        met += *last == word;
+        *last = word;
+        count++;
+    }
+    return count == 0 ? 0 : (double)met / (double)count;
+}
+
+static bool may_repeat(const struct pngout_chooser *c)
+{
+    static const enum pngout_filter filters[] = {PNGOUT_FILTER_NONE, PNGOUT_FILTER_SUB};
+    for (size_t i = 0; i < 2; i++) {
+        size_t length = pngout_sample_filter(c->sample, filters[i], c->scratch);
+        if (repeats(c->scratch, length, c->is_16_bit ? 2 : 1) >=
+            (c->is_16_bit ? REPEATS_16_BIT : REPEATS_8_BIT))
+            return true;
+    }
+    return false;
+}
+
+static size_t choose_grey(const struct pngout_chooser *c, struct pngout_choice *choices)
+{
+    size_t length = 0;
+    struct best runs = best_for_runs(c, &length);
+    choices[0] = (struct pngout_choice){runs.filter, PNGOUT_RUNS};
+    if (!may_repeat(c))
+        return 1;
+    /* What shrinks below a third repeats itself, and a better search finds more of it. */
+    enum pngout_method method = runs.size < (double)length / 3 ? PNGOUT_DENSE : PNGOUT_FAST;
+    struct best search = best_for_search(c, method);
+    choices[1] = (struct pngout_choice){search.filter, method};
+    bool is_close = search.size < runs.size * DOUBT && runs.size < search.size * DOUBT;
+    if (IS_REDUNDANT(runs.size, length) || (is_close && c->image_bytes <= SMALL_IMAGE_BYTES))
+        return 2;
+    if (runs.size >= search.size * (c->is_16_bit ? RUNS_GAIN_16_BIT : RUNS_GAIN))
+        choices[0] = choices[1];
+    return 1;
+}
+
+/* Colour of 16 bits was mostly 8 before it was scaled, and a faster search misses half of the repetitions. */
+static size_t choose_colour(const struct pngout_chooser *c, struct pngout_choice *choices)
+{
+    size_t length = 0;
+    struct best runs = best_for_runs(c, &length);
+    struct best fast = best_for_search(c, PNGOUT_FAST);
+    double dense = try_filter(c, fast.filter, PNGOUT_DENSE);
+    double least = dense < fast.size ? dense : fast.size;
+    bool is_redundant = IS_REDUNDANT(least, length);
+    bool is_dense = c->is_16_bit || is_redundant || dense < fast.size * DENSE_GAIN;
+    choices[0] = (struct pngout_choice){fast.filter, is_dense ? PNGOUT_DENSE : PNGOUT_FAST};
+    /* Repetitions reach further than a sample shows. */
+    if (!is_redundant && runs.size < least * COLOUR_GAIN)
+        choices[0] = (struct pngout_choice){runs.filter, PNGOUT_RUNS};
+    return 1;
+}
+
+size_t pngout_choose(const struct pngout_chooser *chooser, struct pngout_choice *choices)
+{
+    return chooser->is_grey ? choose_grey(chooser, choices) : choose_colour(chooser, choices);
+}
+
+void pngout_choose_smallest(const struct pngout_chooser *chooser, enum pngout_filter *of_runs,
+                            enum pngout_filter *of_densest)
+{
+    size_t length;
+    *of_runs = best_for_runs(chooser, &length).filter;
+    *of_densest = best_for_search(chooser, PNGOUT_DENSEST).filter;
 }

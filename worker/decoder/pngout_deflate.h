@@ -19,10 +19,11 @@ struct pngout_deflate {
  */
 extern const struct pngout_deflate pngout_deflate_isal;
 
-/* libdeflate: level 1 in its place elsewhere, and level 2 for what repeats itself (drawings, ultrasound,
- * colour). */
+/* libdeflate: level 1 in its place elsewhere, level 3 for what repeats itself (drawings, ultrasound, colour),
+ * level 9 where size is all. */
 extern const struct pngout_deflate pngout_deflate_libdeflate_1;
-extern const struct pngout_deflate pngout_deflate_libdeflate_2;
+extern const struct pngout_deflate pngout_deflate_libdeflate_3;
+extern const struct pngout_deflate pngout_deflate_libdeflate_9;
 
 /* Our own: runs of a byte and a good Huffman code. In filtered images longer matches are mostly chance, and
  * cost more than the bytes they replace. */

@@ -7,9 +7,14 @@ static void *new_state_1(void)
     return libdeflate_alloc_compressor(1);
 }
 
-static void *new_state_2(void)
+static void *new_state_3(void)
 {
-    return libdeflate_alloc_compressor(2);
+    return libdeflate_alloc_compressor(3);
+}
+
+static void *new_state_9(void)
+{
+    return libdeflate_alloc_compressor(9);
 }
 
 static void free_state(void *state)
@@ -23,4 +28,5 @@ static size_t compress(void *state, const uint8_t *in, size_t length, uint8_t *o
 }
 
 const struct pngout_deflate pngout_deflate_libdeflate_1 = {"libdeflate 1", new_state_1, free_state, compress};
-const struct pngout_deflate pngout_deflate_libdeflate_2 = {"libdeflate 2", new_state_2, free_state, compress};
+const struct pngout_deflate pngout_deflate_libdeflate_3 = {"libdeflate 3", new_state_3, free_state, compress};
+const struct pngout_deflate pngout_deflate_libdeflate_9 = {"libdeflate 9", new_state_9, free_state, compress};

@@ -8,21 +8,16 @@
 
 #include "common/alloc.h"
 #include "worker/decoder/pngout_deflate.h"
+#include "worker/decoder/pngout_bits.h"
 #include "worker/decoder/pngout_huffman.h"
+#include "worker/decoder/pngout_pairs.h"
 #include "worker/decoder/pngout_runs.h"
 
-/* Four codes of so many bits and the seven that are left over fit into a word. */
-#define CODE_BITS_MAX 14u
 #define LENGTH_CODES 19u /* of the code lengths: RFC 1951 3.2.7 */
 #define LENGTH_CODE_BITS_MAX 7u
 #define STORED_BYTES_MAX 65535u
-#define SLACK_BYTES 16u /* that a word written at once may reach beyond the end */
-
-struct writer {
-    uint8_t *at;
-    uint64_t bits; /* that are not yet written, the first lowest */
-    uint32_t count;
-};
+#define HEADER_BYTES_MAX 512u  /* 286 lengths of at most 14 bits, and what stands before them */
+#define PAIRED_LITERALS 65536u /* from which on the table of pairs pays */
 
 /* A run of each length with its distance, which is always 1: code 0, one bit of 0. */
 struct run_code {
@@ -34,6 +29,7 @@ struct runs_state {
     struct pngout_runs runs;
     struct pngout_code codes[PNGOUT_RUNS_SYMBOLS];
     struct run_code run_codes[PNGOUT_RUNS_LENGTH_MAX + 1];
+    struct pngout_pairs pairs;
 };
 
 static void *new_state(void)
@@ -44,34 +40,6 @@ static void *new_state(void)
 static void free_state(void *state)
 {
     free(state);
-}
-
-/* ---- bits ------------------------------------------------------------------------------------------- */
-
-static inline void put(struct writer *out, uint64_t bits, uint32_t count)
-{
-    out->bits |= bits << out->count;
-    out->count += count;
-}
-
-/* Leaves at most seven bits behind. */
-static inline void flush(struct writer *out)
-{
-    uint64_t word = out->bits;
-#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-    word = __builtin_bswap64(word);
-#endif
-    memcpy(out->at, &word, sizeof word);
-    uint32_t whole = out->count / 8;
-    out->at += whole;
-    out->bits = whole < 8 ? out->bits >> (8 * whole) : 0;
-    out->count -= 8 * whole;
-}
-
-static void align(struct writer *out)
-{
-    out->count = (out->count + 7) / 8 * 8;
-    flush(out);
 }
 
 /* ---- the header of a block (RFC 1951 3.2.7) ---------------------------------------------------------- */
@@ -141,22 +109,22 @@ static void list_lengths(struct length_list *list, const struct pngout_code *cod
         list->bits += (uint64_t)list->counts[i] * (list->codes[i].length + extra_bits_of[i]);
 }
 
-static void write_header(struct writer *out, const struct length_list *list, bool is_last)
+static void write_header(struct pngout_bits *out, const struct length_list *list, bool is_last)
 {
-    put(out, (uint64_t)is_last | 2u << 1, 3);
-    put(out, list->literal_codes - 257, 5);
-    put(out, 0, 5); /* one distance code */
-    put(out, list->length_codes - 4, 4);
-    flush(out);
+    pngout_bits_put(out, (uint64_t)is_last | 2u << 1, 3);
+    pngout_bits_put(out, list->literal_codes - 257, 5);
+    pngout_bits_put(out, 0, 5); /* one distance code */
+    pngout_bits_put(out, list->length_codes - 4, 4);
+    pngout_bits_flush(out);
     for (uint32_t i = 0; i < list->length_codes; i++) {
-        put(out, list->codes[length_order[i]].length, 3);
-        flush(out);
+        pngout_bits_put(out, list->codes[length_order[i]].length, 3);
+        pngout_bits_flush(out);
     }
     for (size_t i = 0; i < list->count; i++) {
         uint32_t symbol = list->items[i].symbol;
-        put(out, list->codes[symbol].bits, list->codes[symbol].length);
-        put(out, list->items[i].extra, extra_bits_of[symbol]);
-        flush(out);
+        pngout_bits_put(out, list->codes[symbol].bits, list->codes[symbol].length);
+        pngout_bits_put(out, list->items[i].extra, extra_bits_of[symbol]);
+        pngout_bits_flush(out);
     }
 }
 
@@ -173,36 +141,42 @@ static void make_run_codes(struct runs_state *state)
     }
 }
 
-static void write_literals(struct writer *writer, const struct pngout_code *codes, const uint8_t *in,
+static void write_literals(struct pngout_bits *writer, const struct pngout_code *codes, const uint8_t *in,
                            size_t length)
 {
-    struct writer out = *writer; /* in registers */
+    struct pngout_bits out = *writer; /* in registers */
     size_t i = 0;
     for (; i + 4 <= length; i += 4) {
         for (size_t k = 0; k < 4; k++)
-            put(&out, codes[in[i + k]].bits, codes[in[i + k]].length);
-        flush(&out);
+            pngout_bits_put(&out, codes[in[i + k]].bits, codes[in[i + k]].length);
+        pngout_bits_flush(&out);
     }
     for (; i < length; i++)
-        put(&out, codes[in[i]].bits, codes[in[i]].length);
-    flush(&out);
+        pngout_bits_put(&out, codes[in[i]].bits, codes[in[i]].length);
+    pngout_bits_flush(&out);
     *writer = out;
 }
 
-static void write_symbols(struct writer *out, const struct runs_state *state, const uint8_t *in)
+static void write_symbols(struct pngout_bits *out, struct runs_state *state, const uint8_t *in)
 {
+    bool paired = state->runs.literals >= PAIRED_LITERALS;
+    if (paired)
+        pngout_pairs_make(&state->pairs, state->codes);
     for (size_t i = 0; i < state->runs.count; i++) {
         const struct pngout_sequence *sequence = &state->runs.sequences[i];
-        write_literals(out, state->codes, in, sequence->literals);
+        if (paired)
+            pngout_pairs_write(out, &state->pairs, state->codes, in, sequence->literals);
+        else
+            write_literals(out, state->codes, in, sequence->literals);
         for (uint32_t run = sequence->run, piece; run > 0; run -= piece) {
             piece = pngout_run_piece(run);
-            put(out, state->run_codes[piece].bits, state->run_codes[piece].length);
-            flush(out);
+            pngout_bits_put(out, state->run_codes[piece].bits, state->run_codes[piece].length);
+            pngout_bits_flush(out);
         }
         in += sequence->literals + sequence->run;
     }
-    put(out, state->codes[PNGOUT_RUNS_END].bits, state->codes[PNGOUT_RUNS_END].length);
-    flush(out);
+    pngout_bits_put(out, state->codes[PNGOUT_RUNS_END].bits, state->codes[PNGOUT_RUNS_END].length);
+    pngout_bits_flush(out);
 }
 
 static uint64_t symbol_bits(const struct runs_state *state)
@@ -216,14 +190,14 @@ static uint64_t symbol_bits(const struct runs_state *state)
 /* ---- blocks ------------------------------------------------------------------------------------------- */
 
 /* Noise: what does not shrink is stored (RFC 1951 3.2.4). */
-static void write_stored(struct writer *out, const uint8_t *in, size_t length, bool is_last)
+static void write_stored(struct pngout_bits *out, const uint8_t *in, size_t length, bool is_last)
 {
     while (length > 0) {
         uint32_t piece = length < STORED_BYTES_MAX ? (uint32_t)length : STORED_BYTES_MAX;
-        put(out, is_last && piece == length, 3);
-        align(out);
-        put(out, piece | (uint64_t)(piece ^ 0xFFFF) << 16, 32);
-        flush(out);
+        pngout_bits_put(out, is_last && piece == length, 3);
+        pngout_bits_align(out);
+        pngout_bits_put(out, piece | (uint64_t)(piece ^ 0xFFFF) << 16, 32);
+        pngout_bits_flush(out);
         memcpy(out->at, in, piece);
         out->at += piece;
         in += piece;
@@ -236,16 +210,19 @@ static uint64_t stored_bytes(size_t length)
     return length + (length / STORED_BYTES_MAX + 1) * 5 + 1;
 }
 
-static bool write_block(struct runs_state *state, struct writer *out, const uint8_t *end_of_room,
+static bool write_block(struct runs_state *state, struct pngout_bits *out, const uint8_t *end_of_room,
                         const uint8_t *in, size_t begin, size_t end, bool is_last)
 {
     struct length_list list;
-    pngout_runs_find(&state->runs, in, begin, end);
-    pngout_huffman(state->runs.counts, PNGOUT_RUNS_SYMBOLS, CODE_BITS_MAX, state->codes);
+    /* What is written of an estimate may be longer than it says, though not without a bound. */
+    uint64_t most = stored_bytes((end - begin) * PNGOUT_PAIRS_CODE_BITS_MAX / 8);
+    bool may_estimate = most + PNGOUT_BITS_SLACK + HEADER_BYTES_MAX < (uint64_t)(end_of_room - out->at);
+    pngout_runs_find(&state->runs, in, begin, end, may_estimate);
+    pngout_huffman(state->runs.counts, PNGOUT_RUNS_SYMBOLS, PNGOUT_PAIRS_CODE_BITS_MAX, state->codes);
     list_lengths(&list, state->codes);
     uint64_t size = (list.bits + symbol_bits(state)) / 8 + 1, stored = stored_bytes(end - begin);
     bool is_stored = stored < size && end > begin;
-    if ((is_stored ? stored : size) + SLACK_BYTES > (uint64_t)(end_of_room - out->at))
+    if ((is_stored ? stored : size) + PNGOUT_BITS_SLACK > (uint64_t)(end_of_room - out->at))
         return false;
     if (is_stored) {
         write_stored(out, in + begin, end - begin, is_last);
@@ -260,24 +237,25 @@ static bool write_block(struct runs_state *state, struct writer *out, const uint
 static size_t compress_runs(void *context, const uint8_t *in, size_t length, uint8_t *out, size_t capacity)
 {
     struct runs_state *state = context;
-    struct writer writer = {.at = out};
+    struct pngout_bits writer = {.at = out};
     size_t begin = 0;
-    if (capacity < 2 * SLACK_BYTES)
+    if (capacity < 2 * PNGOUT_BITS_SLACK)
         return 0;
-    put(&writer, 0x0178, 16); /* RFC 1950 2.2: deflate, a window of 32 KB, no preset dictionary, fastest */
-    flush(&writer);
+    pngout_bits_put(&writer, 0x0178,
+                    16); /* RFC 1950 2.2: deflate, a window of 32 KB, no preset dictionary, fastest */
+    pngout_bits_flush(&writer);
     do {
         size_t end = length - begin < PNGOUT_RUNS_BLOCK_BYTES ? length : begin + PNGOUT_RUNS_BLOCK_BYTES;
         if (!write_block(state, &writer, out + capacity, in, begin, end, end == length))
             return 0;
         begin = end;
     } while (begin < length);
-    align(&writer);
-    if ((size_t)(out + capacity - writer.at) < SLACK_BYTES)
+    pngout_bits_align(&writer);
+    if ((size_t)(out + capacity - writer.at) < PNGOUT_BITS_SLACK)
         return 0;
     uint64_t sum = libdeflate_adler32(1, in, length);
-    put(&writer, __builtin_bswap32((uint32_t)sum), 32);
-    flush(&writer);
+    pngout_bits_put(&writer, __builtin_bswap32((uint32_t)sum), 32);
+    pngout_bits_flush(&writer);
     return (size_t)(writer.at - out);
 }
 

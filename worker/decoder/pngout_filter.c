@@ -75,3 +75,27 @@ void pngout_filter_row(enum pngout_filter filter, uint8_t *restrict out, const u
         break;
     }
 }
+
+FOR_EACH_VECTOR_WIDTH static uint64_t distance_from_0(const uint8_t *bytes, size_t length)
+{
+    uint64_t sum = 0;
+    for (size_t i = 0; i < length; i++)
+        sum += bytes[i] < 128 ? bytes[i] : 256u - bytes[i];
+    return sum;
+}
+
+enum pngout_filter pngout_filter_nearest(uint8_t *restrict scratch, const uint8_t *row, const uint8_t *above,
+                                         size_t length, size_t step)
+{
+    enum pngout_filter nearest = PNGOUT_FILTER_NONE;
+    uint64_t least = UINT64_MAX;
+    for (enum pngout_filter filter = PNGOUT_FILTER_NONE; filter < PNGOUT_FILTER_COUNT; filter++) {
+        pngout_filter_row(filter, scratch, row, above, length, step);
+        uint64_t sum = distance_from_0(scratch, length);
+        if (sum < least) {
+            least = sum;
+            nearest = filter;
+        }
+    }
+    return nearest;
+}

@@ -23,4 +23,9 @@ enum pngout_filter {
 void pngout_filter_row(enum pngout_filter filter, uint8_t *restrict out, const uint8_t *row,
                        const uint8_t *above, size_t length, size_t step);
 
+/* The filter whose bytes, taken as signed, are nearest to 0 in sum (12.8): best for smooth images that are
+ * not scaled. `scratch` as `out`. */
+enum pngout_filter pngout_filter_nearest(uint8_t *restrict scratch, const uint8_t *row, const uint8_t *above,
+                                         size_t length, size_t step);
+
 #endif

@@ -75,7 +75,7 @@ static bool check(const uint8_t *icc, size_t length, uint32_t *profile_length, s
 
 bool pngout_profile_set(struct pngout_profile *profile, const uint8_t *icc, size_t length, struct error *err)
 {
-    const struct pngout_deflate *deflate = &pngout_deflate_libdeflate_2;
+    const struct pngout_deflate *deflate = &pngout_deflate_libdeflate_9;
     const size_t before = sizeof profile_name + 1; /* the name with its NUL, the compression method */
     uint32_t profile_length;
     void *chunk;

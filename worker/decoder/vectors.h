@@ -8,8 +8,11 @@
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && defined(__linux__) && \
     !defined(__SANITIZE_ADDRESS__)
 #define FOR_EACH_VECTOR_WIDTH __attribute__((target_clones("avx2", "default")))
+/* Shifts by variable distances in one step, for what puts bits together and takes them apart. */
+#define FOR_EACH_SHIFT __attribute__((target_clones("bmi2", "default")))
 #else
 #define FOR_EACH_VECTOR_WIDTH
+#define FOR_EACH_SHIFT
 #endif
 
 #endif
