@@ -25,7 +25,7 @@ static const struct pngout_deflate *const deflates[] = {
 #ifdef NIFFLER_HAVE_ISAL
     &pngout_deflate_isal,
 #endif
-    &pngout_deflate_libdeflate_1, &pngout_deflate_libdeflate_3,
+    &pngout_deflate_libdeflate_3, &pngout_deflate_libdeflate_3,
     &pngout_deflate_libdeflate_9, &pngout_deflate_runs,
 };
 #define DEFLATE_COUNT (sizeof deflates / sizeof deflates[0])
@@ -283,22 +283,22 @@ static void test_noise_fits_with_every_compressor(void **state)
 }
 
 /* A compressor that is short of room at first: the room is doubled until it suffices. */
-static size_t compress_wastefully(void *state, const uint8_t *in, size_t length, uint8_t *out,
-                                  size_t capacity)
+static size_t compress_wastefully(void *state, const struct pngout_layout *layout, const uint8_t *in,
+                                  size_t length, uint8_t *out, size_t capacity)
 {
     if (capacity < 3 * length)
         return 0;
-    return pngout_deflate_libdeflate_1.compress(state, in, length, out, capacity);
+    return pngout_deflate_libdeflate_3.compress(state, layout, in, length, out, capacity);
 }
 
 static void *new_wasteful_state(void)
 {
-    return pngout_deflate_libdeflate_1.new_state();
+    return pngout_deflate_libdeflate_3.new_state();
 }
 
 static void free_wasteful_state(void *state)
 {
-    pngout_deflate_libdeflate_1.free_state(state);
+    pngout_deflate_libdeflate_3.free_state(state);
 }
 
 static void test_room_grows_where_a_stream_does_not_fit(void **state)

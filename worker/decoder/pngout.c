@@ -28,7 +28,7 @@ struct pngout {
     struct block shortest; /* of the streams, where several are tried */
     struct block sample;   /* rows of it, unfiltered       */
     struct block scratch;  /* and filtered                 */
-    struct pngout_runs *runs;
+    struct pngout_sequences *sequences;
     enum png_compression compression;
     int forced_filter; /* -1: choose */
     int forced_method;
@@ -44,11 +44,7 @@ static const struct pngout_deflate *deflate_for(enum pngout_method method)
     case PNGOUT_DENSEST:
         return &pngout_deflate_libdeflate_9;
     default:
-#ifdef NIFFLER_HAVE_ISAL
-        return &pngout_deflate_isal;
-#else
-        return &pngout_deflate_libdeflate_1;
-#endif
+        return &pngout_deflate_matches;
     }
 }
 
@@ -56,7 +52,7 @@ struct pngout *pngout_new(void)
 {
     struct pngout *png = xcalloc(1, sizeof *png);
     png->forced_filter = png->forced_method = -1;
-    png->runs = xcalloc(1, sizeof *png->runs);
+    png->sequences = xcalloc(1, sizeof *png->sequences);
     for (enum pngout_method method = 0; method < PNGOUT_METHOD_COUNT; method++) {
         png->deflates[method] = deflate_for(method);
         png->states[method] = png->deflates[method]->new_state();
@@ -76,7 +72,7 @@ void pngout_free(struct pngout *png)
     free(png->shortest.bytes);
     free(png->sample.bytes);
     free(png->scratch.bytes);
-    free(png->runs);
+    free(png->sequences);
     free(png);
 }
 
@@ -115,10 +111,11 @@ static bool reserve(struct block *block, size_t count, size_t size, struct error
 
 /* ---- what to try ----------------------------------------------------------------------------------- */
 
-static size_t try_sample(void *context, enum pngout_method method, const uint8_t *in, size_t length)
+static size_t try_sample(void *context, enum pngout_method method, const struct pngout_layout *layout,
+                         const uint8_t *in, size_t length)
 {
     struct pngout *png = context;
-    size_t size = png->deflates[method]->compress(png->states[method], in, length, png->stream.bytes,
+    size_t size = png->deflates[method]->compress(png->states[method], layout, in, length, png->stream.bytes,
                                                   png->stream.capacity);
     return size == 0 ? SIZE_MAX : size;
 }
@@ -129,8 +126,9 @@ static size_t choose(struct pngout *png, const struct pngout_source *source, con
 {
     bool is_16_bit = shape->bit_depth == 16, is_grey = shape->samples == 1;
     struct pngout_sample sample;
-    size_t room =
-        pngout_sample_plan(&sample, source, PNGOUT_CHOICE_BYTES_MIN, pngout_choice_share(is_16_bit, is_grey));
+    size_t least, share;
+    pngout_choice_sample(is_grey, &least, &share);
+    size_t room = pngout_sample_plan(&sample, source, least, share);
     if (!reserve(&png->sample, room, 1, err) || !reserve(&png->scratch, PNGOUT_SAMPLE_BYTES_MAX, 1, err))
         return 0;
     sample.rows = png->sample.bytes;
@@ -140,7 +138,7 @@ static size_t choose(struct pngout *png, const struct pngout_source *source, con
                                            .is_grey = is_grey,
                                            .image_bytes = source->row_bytes * source->height,
                                            .scratch = png->scratch.bytes,
-                                           .runs = png->runs,
+                                           .sequences = png->sequences,
                                            .trial = try_sample,
                                            .context = png};
     if (png->compression == PNG_COMPRESSION_FAST) {
@@ -205,10 +203,13 @@ static void filter_all(struct pngout *png, const struct pngout_source *source, e
 }
 
 /* png->raw to png->stream. Returns the length; 0: no memory. */
-static size_t compress(struct pngout *png, enum pngout_method method, size_t total, struct error *err)
+static size_t compress(struct pngout *png, enum pngout_method method, const struct pngout_source *source,
+                       struct error *err)
 {
+    const struct pngout_layout layout = {source->row_bytes + 1, source->step};
+    size_t total = layout.row_bytes * source->height;
     for (;;) {
-        size_t length = png->deflates[method]->compress(png->states[method], png->raw.bytes, total,
+        size_t length = png->deflates[method]->compress(png->states[method], &layout, png->raw.bytes, total,
                                                         png->stream.bytes, png->stream.capacity);
         if (length > 0)
             return length;
@@ -222,12 +223,11 @@ static bool compress_rows(struct pngout *png, const struct pngout_source *source
                           const struct pngout_choice *attempts, size_t count, size_t *length,
                           struct error *err)
 {
-    size_t total = (source->row_bytes + 1) * source->height;
     *length = SIZE_MAX;
     for (size_t i = 0; i < count; i++) {
         if (i == 0 || attempts[i].filter != attempts[i - 1].filter)
             filter_all(png, source, attempts[i].filter);
-        size_t stream = compress(png, attempts[i].method, total, err);
+        size_t stream = compress(png, attempts[i].method, source, err);
         if (stream == 0)
             return false;
         if (stream < *length) {
@@ -267,7 +267,7 @@ bool pngout_write(struct pngout *png, int descriptor, const struct pngout_shape 
         !reserve(&png->rows, source.row_bytes, 2, err))
         return false;
     total = (source.row_bytes + 1) * source.height;
-    if (!reserve(&png->stream, total + total / 64 + 2 * PNGOUT_RUNS_BLOCK_BYTES, 1, err))
+    if (!reserve(&png->stream, total + total / 64 + 2 * PNGOUT_BLOCK_BYTES, 1, err))
         return false;
     size_t count = list_attempts(png, &source, shape, attempts, err);
     if (count == 0 || !compress_rows(png, &source, attempts, count, &length, err))

@@ -1,11 +1,11 @@
 /* pngout.h: rows of display values to a PNG (ISO/IEC 15948) in a descriptor.
  *
- * libpng writes what stands before the image; the deflate stream is our own for what has runs and no more
- * (pngout_runs.h), else ISA-L's where it exists (x86-64, arm64) or libdeflate's: libpng's own default takes
- * 20 to 100 times longer for the same size on medical images. Filter and compressor are chosen for each image
- * by trying on a sample of the rows (pngout_choice.h). Ancillary chunks are those of struct pngout_extras,
- * all before IDAT; not interlaced. Memory: the picture twice, the second time only as far as the stream
- * reaches. */
+ * libpng writes what stands before the image. The deflate stream is our own (pngout_deflate.h), or
+ * libdeflate's for what repeats itself most: libpng's own default takes 20 to 100 times longer for the same
+ * size on medical images. Filter and compressor are chosen for each image by trying on a sample of the rows
+ * (pngout_choice.h). The same image gives the same bytes on every machine. Ancillary chunks are those of
+ * struct pngout_extras, all before IDAT; not interlaced. Memory: the picture twice, the second time only as
+ * far as the stream reaches. */
 #ifndef NIFFLER_WORKER_DECODER_PNGOUT_H
 #define NIFFLER_WORKER_DECODER_PNGOUT_H
 

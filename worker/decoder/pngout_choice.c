@@ -3,9 +3,13 @@
 #include <math.h>
 #include <string.h>
 
+#include "worker/decoder/pngout_runs.h"
+
 /* What was measured on CT, MR, CR, DX, NM, XA and US, and on drawings and masks. */
+#define LEAST (20u << 10)
 #define SHARE 24u
-#define SHARE_COLOUR 80u /* compressed fastest, and its choice is clearest */
+#define LEAST_COLOUR (12u << 10) /* its choice is clearest, and each trial a search */
+#define SHARE_COLOUR 80u
 
 /* How often, among pairs of pixels, one must have been there before, for a search for repetitions to save
  * more than a tenth. */
@@ -14,38 +18,45 @@
 /* What a search must save to be worth its time, which is two to ten times that of runs. */
 #define RUNS_GAIN_16_BIT 1.08
 #define RUNS_GAIN 1.05
-#define COLOUR_GAIN 0.85
-#define DENSE_GAIN 0.95
+#define COLOUR_GAIN 0.88
+#define DENSE_GAIN 0.75
 #define DOUBT 1.15
 #define SMALL_IMAGE_BYTES (64u << 10)
 /* A drawing, a mask: the sample says little of what is far apart, and any search is quick. */
-#define IS_REDUNDANT(size, length) ((size) < (double)(length) / 12)
+#define IS_REDUNDANT(size, length) ((size) < (double)(length) / 9)
 
 struct best {
     enum pngout_filter filter;
     double size;
 };
 
-size_t pngout_choice_share(bool is_16_bit, bool is_grey)
+void pngout_choice_sample(bool is_grey, size_t *least, size_t *share)
 {
-    return is_16_bit || is_grey ? SHARE : SHARE_COLOUR;
+    *least = is_grey ? LEAST : LEAST_COLOUR;
+    *share = is_grey ? SHARE : SHARE_COLOUR;
 }
 
-/* Scaling makes 16-bit words of few distinct values; the mean of two destroys them. */
-static bool is_worth_trying(enum pngout_filter filter, bool is_16_bit)
+/* The mean of two values destroys repetitions, as which the words of scaled 16-bit images and colour are
+ * compressed. */
+static bool is_worth_trying(const struct pngout_chooser *c, enum pngout_filter filter)
 {
-    return !is_16_bit || filter != PNGOUT_FILTER_AVERAGE;
+    return (c->is_grey && !c->is_16_bit) || filter != PNGOUT_FILTER_AVERAGE;
+}
+
+static double size_as_runs(const struct pngout_chooser *c, enum pngout_filter filter, size_t *length)
+{
+    *length = pngout_sample_filter(c->sample, filter, c->scratch);
+    pngout_runs_find(c->sequences, c->scratch, 0, *length, false);
+    return pngout_sequences_size(c->sequences);
 }
 
 static struct best best_for_runs(const struct pngout_chooser *c, size_t *length)
 {
     struct best best = {PNGOUT_FILTER_NONE, INFINITY};
     for (enum pngout_filter filter = PNGOUT_FILTER_NONE; filter < PNGOUT_FILTER_COUNT; filter++) {
-        if (!is_worth_trying(filter, c->is_16_bit))
+        if (!is_worth_trying(c, filter))
             continue;
-        *length = pngout_sample_filter(c->sample, filter, c->scratch);
-        pngout_runs_find(c->runs, c->scratch, 0, *length, false);
-        double size = pngout_runs_size(c->runs);
+        double size = size_as_runs(c, filter, length);
         if (size < best.size)
             best = (struct best){filter, size};
     }
@@ -54,15 +65,16 @@ static struct best best_for_runs(const struct pngout_chooser *c, size_t *length)
 
 static double try_filter(const struct pngout_chooser *c, enum pngout_filter filter, enum pngout_method method)
 {
+    const struct pngout_layout layout = {c->sample->row_bytes + 1, c->sample->step};
     size_t length = pngout_sample_filter(c->sample, filter, c->scratch);
-    return (double)c->trial(c->context, method, c->scratch, length);
+    return (double)c->trial(c->context, method, &layout, c->scratch, length);
 }
 
 static struct best best_for_search(const struct pngout_chooser *c, enum pngout_method method)
 {
     struct best best = {PNGOUT_FILTER_NONE, INFINITY};
     for (enum pngout_filter filter = PNGOUT_FILTER_NONE; filter < PNGOUT_FILTER_COUNT; filter++) {
-        if (!is_worth_trying(filter, c->is_16_bit))
+        if (!is_worth_trying(c, filter))
             continue;
         double size = try_filter(c, filter, method);
         if (size < best.size)
@@ -124,17 +136,17 @@ static size_t choose_grey(const struct pngout_chooser *c, struct pngout_choice *
 /* Colour of 16 bits was mostly 8 before it was scaled, and a faster search misses half of the repetitions. */
 static size_t choose_colour(const struct pngout_chooser *c, struct pngout_choice *choices)
 {
-    size_t length = 0;
-    struct best runs = best_for_runs(c, &length);
+    size_t length;
     struct best fast = best_for_search(c, PNGOUT_FAST);
+    double runs = size_as_runs(c, fast.filter, &length);
     double dense = try_filter(c, fast.filter, PNGOUT_DENSE);
     double least = dense < fast.size ? dense : fast.size;
     bool is_redundant = IS_REDUNDANT(least, length);
-    bool is_dense = c->is_16_bit || is_redundant || dense < fast.size * DENSE_GAIN;
+    bool is_dense = is_redundant || dense < fast.size * DENSE_GAIN;
     choices[0] = (struct pngout_choice){fast.filter, is_dense ? PNGOUT_DENSE : PNGOUT_FAST};
     /* Repetitions reach further than a sample shows. */
-    if (!is_redundant && runs.size < least * COLOUR_GAIN)
-        choices[0] = (struct pngout_choice){runs.filter, PNGOUT_RUNS};
+    if (!is_redundant && runs < least * COLOUR_GAIN)
+        choices[0].method = PNGOUT_RUNS;
     return 1;
 }
 

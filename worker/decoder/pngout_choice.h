@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "worker/decoder/pngout_runs.h"
+#include "worker/decoder/pngout_matches.h"
 #include "worker/decoder/pngout_sample.h"
 
 /* Compressors, from the fastest to the best search for repetitions (pngout_deflate.h). */
@@ -18,22 +18,22 @@ struct pngout_choice {
 };
 
 /* Compresses `length` bytes, at most PNGOUT_SAMPLE_BYTES_MAX, and says how many come out. */
-typedef size_t pngout_trial_fn(void *context, enum pngout_method method, const uint8_t *in, size_t length);
+typedef size_t pngout_trial_fn(void *context, enum pngout_method method, const struct pngout_layout *layout,
+                               const uint8_t *in, size_t length);
 
 /* What it takes to choose. */
 struct pngout_chooser {
     const struct pngout_sample *sample;
     bool is_16_bit, is_grey; /* of the image                      */
     size_t image_bytes;
-    uint8_t *scratch;         /* PNGOUT_SAMPLE_BYTES_MAX            */
-    struct pngout_runs *runs; /* overwritten                       */
-    pngout_trial_fn *trial;   /* called with `context`             */
+    uint8_t *scratch;                   /* PNGOUT_SAMPLE_BYTES_MAX            */
+    struct pngout_sequences *sequences; /* overwritten                       */
+    pngout_trial_fn *trial;             /* called with `context`             */
     void *context;
 };
 
-/* One byte in so many is the sample, and at least so many bytes are. */
-size_t pngout_choice_share(bool is_16_bit, bool is_grey);
-#define PNGOUT_CHOICE_BYTES_MIN (20u << 10)
+/* For pngout_sample_plan(). */
+void pngout_choice_sample(bool is_grey, size_t *least, size_t *share);
 
 /* Fast, and no larger than need be. Where the sample leaves that open, two, of which to keep the smaller.
  * Returns how many. */

@@ -91,7 +91,8 @@ bool pngout_profile_set(struct pngout_profile *profile, const uint8_t *icc, size
     profile->chunk[sizeof profile_name] = PNG_COMPRESSION_TYPE_BASE;
     void *state = deflate->new_state();
     size_t compressed =
-        state == NULL ? 0 : deflate->compress(state, icc, profile_length, profile->chunk + before, room);
+        state == NULL ? 0
+                      : deflate->compress(state, NULL, icc, profile_length, profile->chunk + before, room);
     deflate->free_state(state);
     if (compressed == 0) {
         pngout_profile_clear(profile);

@@ -1,4 +1,4 @@
-/* The compressor of runs and its codes: valid for zlib whatever the bytes, and never beyond its room. */
+/* Our own compressors and their codes: valid for zlib whatever the bytes, and never beyond their room. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -78,19 +78,19 @@ static void test_lengths(void **state)
                 {17, 268, 1},  {19, 269, 2},  {35, 273, 3},  {67, 277, 4},  {115, 280, 4},
                 {131, 281, 5}, {163, 282, 5}, {195, 283, 5}, {227, 284, 5}, {258, 285, 0}};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        struct pngout_length found = pngout_length(rows[i].length);
+        struct pngout_coded found = pngout_length(rows[i].length);
         assert_int_equal(found.symbol, rows[i].symbol);
         assert_int_equal(found.extra_bits, rows[i].bits);
         assert_int_equal(found.extra, 0);
     }
     for (uint32_t length = 3; length < 257; length++) { /* each follows the one before */
-        struct pngout_length a = pngout_length(length), b = pngout_length(length + 1);
+        struct pngout_coded a = pngout_length(length), b = pngout_length(length + 1);
         bool same = a.symbol == b.symbol;
         assert_int_equal(same ? b.extra : b.symbol, same ? a.extra + 1 : a.symbol + 1);
     }
     for (uint32_t run = 3; run < 2000; run++)
         for (uint32_t left = run; left > 0;) {
-            uint32_t piece = pngout_run_piece(left);
+            uint32_t piece = pngout_length_piece(left);
             assert_true(piece >= 3 && piece <= 258 && piece <= left);
             left -= piece;
         }
@@ -98,19 +98,26 @@ static void test_lengths(void **state)
 
 /* ---- streams ------------------------------------------------------------------------------------ */
 
-static size_t compress_into(const uint8_t *in, size_t length, uint8_t *out, size_t capacity)
+static size_t compress_by(const struct pngout_deflate *deflate, const struct pngout_layout *layout,
+                          const uint8_t *in, size_t length, uint8_t *out, size_t capacity)
 {
-    void *state = pngout_deflate_runs.new_state();
-    size_t size = pngout_deflate_runs.compress(state, in, length, out, capacity);
-    pngout_deflate_runs.free_state(state);
+    void *state = deflate->new_state();
+    size_t size = deflate->compress(state, layout, in, length, out, capacity);
+    deflate->free_state(state);
     return size;
 }
 
-static size_t check_stream(const uint8_t *in, size_t length)
+static size_t compress_into(const uint8_t *in, size_t length, uint8_t *out, size_t capacity)
+{
+    return compress_by(&pngout_deflate_runs, NULL, in, length, out, capacity);
+}
+
+static size_t check_stream_by(const struct pngout_deflate *deflate, const struct pngout_layout *layout,
+                              const uint8_t *in, size_t length)
 {
     size_t capacity = length + length / 8 + 1000;
     uint8_t *out = xmalloc(capacity), *back = xmalloc(length + 1);
-    size_t size = compress_into(in, length, out, capacity);
+    size_t size = compress_by(deflate, layout, in, length, out, capacity);
     uLongf produced = length + 1;
     assert_true(size > 0);
     assert_int_equal(uncompress(back, &produced, out, size), Z_OK);
@@ -121,14 +128,19 @@ static size_t check_stream(const uint8_t *in, size_t length)
     return size;
 }
 
+static size_t check_stream(const uint8_t *in, size_t length)
+{
+    return check_stream_by(&pngout_deflate_runs, NULL, in, length);
+}
+
 static void test_streams_of_every_kind(void **state)
 {
     (void)state;
-    const size_t most = 3 * PNGOUT_RUNS_BLOCK_BYTES / 2;
+    const size_t most = 3 * PNGOUT_BLOCK_BYTES / 2;
     uint8_t *in = xmalloc(most);
     for (int kind = 0; kind < 6; kind++) {
-        size_t lengths[] = {
-            1, 2, 3, 4, 7, 8, 9, 300, 65535, PNGOUT_RUNS_BLOCK_BYTES, PNGOUT_RUNS_BLOCK_BYTES + 1, most};
+        size_t lengths[] = {1,   2, 3, 4, 7, 8, 9, 300, 65535, PNGOUT_BLOCK_BYTES, PNGOUT_BLOCK_BYTES + 1,
+                            most};
         for (size_t i = 0; i < most; i++)
             in[i] = (uint8_t)(kind == 0   ? 0
                               : kind == 1 ? dice(256)
@@ -185,19 +197,19 @@ static void test_an_estimate_is_near_the_size(void **state)
 {
     (void)state;
     static uint8_t in[60000];
-    struct pngout_runs *runs = xcalloc(1, sizeof *runs);
+    struct pngout_sequences *runs = xcalloc(1, sizeof *runs);
     for (int kind = 0; kind < 3; kind++) {
         for (size_t i = 0; i < sizeof in; i++)
             in[i] = (uint8_t)(kind == 0 ? dice(30) : kind == 1 ? dice(1 + dice(200)) : i / 5 % 50);
         pngout_runs_find(runs, in, 0, sizeof in, false);
-        double estimate = pngout_runs_size(runs), size = (double)check_stream(in, sizeof in);
+        double estimate = pngout_sequences_size(runs), size = (double)check_stream(in, sizeof in);
         assert_true(size > estimate * 0.99 && size < estimate * 1.05 + 250);
     }
     free(runs);
 }
 
 /* The simplest search there is. */
-static void check_sequences(const struct pngout_runs *runs, const uint8_t *in, size_t begin, size_t end)
+static void check_sequences(const struct pngout_sequences *runs, const uint8_t *in, size_t begin, size_t end)
 {
     size_t literal = begin, found = 0;
     uint64_t literals = 0;
@@ -212,14 +224,14 @@ static void check_sequences(const struct pngout_runs *runs, const uint8_t *in, s
         }
         assert_true(found < runs->count);
         assert_int_equal(runs->sequences[found].literals, at - literal);
-        assert_int_equal(runs->sequences[found].run, run);
+        assert_int_equal(runs->sequences[found].length, run);
         literals += at - literal;
         found++;
         at = literal = at + run;
     }
     assert_int_equal(found, runs->count - 1);
     assert_int_equal(runs->sequences[found].literals, end - literal);
-    assert_int_equal(runs->sequences[found].run, 0);
+    assert_int_equal(runs->sequences[found].length, 0);
     assert_int_equal(runs->literals, literals + end - literal);
 }
 
@@ -227,7 +239,7 @@ static void test_every_run_is_found(void **state)
 {
     (void)state;
     static uint8_t in[4000];
-    struct pngout_runs *runs = xcalloc(1, sizeof *runs);
+    struct pngout_sequences *runs = xcalloc(1, sizeof *runs);
     for (uint32_t round = 0; round < 300; round++) {
         uint32_t length = 1 + dice(sizeof in - 1), values = 1 + dice(5), repeats = 1 + dice(90);
         for (size_t i = 0; i < length; i++)
@@ -244,9 +256,9 @@ static void test_every_run_is_found(void **state)
 static void test_estimated_codes(void **state)
 {
     (void)state;
-    const size_t length = 3 * PNGOUT_RUNS_BLOCK_BYTES;
+    const size_t length = 3 * PNGOUT_BLOCK_BYTES;
     uint8_t *in = xmalloc(length);
-    struct pngout_runs *runs = xcalloc(1, sizeof *runs);
+    struct pngout_sequences *runs = xcalloc(1, sizeof *runs);
     for (int kind = 0; kind < 3; kind++) {
         for (size_t i = 0; i < length; i++) {
             bool is_counted = i / 1024 % 2 == 0;
@@ -254,7 +266,7 @@ static void test_estimated_codes(void **state)
                               : kind == 1 ? (is_counted ? dice(240) : 240 + dice(16))
                                           : (is_counted ? dice(250) & dice(250) : 255 - (i & 1)));
         }
-        pngout_runs_find(runs, in, 0, PNGOUT_RUNS_BLOCK_BYTES, true);
+        pngout_runs_find(runs, in, 0, PNGOUT_BLOCK_BYTES, true);
         assert_true(runs->is_estimate);
         for (size_t i = 0; i < 256; i++)
             assert_true(runs->counts[i] > 0);
@@ -271,19 +283,111 @@ static void test_estimated_codes(void **state)
     /* Few values are always counted. */
     for (size_t i = 0; i < length; i++)
         in[i] = (uint8_t)dice(200);
-    pngout_runs_find(runs, in, 0, PNGOUT_RUNS_BLOCK_BYTES, true);
+    pngout_runs_find(runs, in, 0, PNGOUT_BLOCK_BYTES, true);
     assert_false(runs->is_estimate);
     free(runs);
     free(in);
 }
 
+/* Table of RFC 1951 3.2.5 again: the first distance of some symbols. */
+static void test_distances(void **state)
+{
+    (void)state;
+    static const struct {
+        uint32_t distance;
+        uint16_t symbol;
+        uint32_t bits;
+    } rows[] = {{1, 0, 0},  {4, 3, 0},    {5, 4, 1},    {7, 5, 1},      {9, 6, 2},
+                {25, 9, 3}, {193, 15, 6}, {513, 18, 8}, {8193, 26, 12}, {24577, 29, 13}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct pngout_coded found = pngout_distance(rows[i].distance);
+        assert_int_equal(found.symbol, rows[i].symbol);
+        assert_int_equal(found.extra_bits, rows[i].bits);
+        assert_int_equal(found.extra, 0);
+    }
+    for (uint32_t distance = 1; distance < PNGOUT_DISTANCE_MAX;
+         distance++) { /* each follows the one before */
+        struct pngout_coded a = pngout_distance(distance), b = pngout_distance(distance + 1);
+        bool same = a.symbol == b.symbol;
+        assert_int_equal(same ? b.extra : b.symbol, same ? a.extra + 1 : a.symbol + 1);
+    }
+}
+
+/* Rows of every kind of pixel: noise, few values, rows that repeat others, drawings; longer than a block, and
+ * with repetitions just within and just beyond 32 KB. */
+static void test_matches_in_every_layout(void **state)
+{
+    (void)state;
+    static const size_t steps[] = {1, 2, 3, 6};
+    const size_t most = 3 * PNGOUT_BLOCK_BYTES / 2;
+    uint8_t *in = xmalloc(most);
+    for (size_t i = 0; i < 4; i++) {
+        for (int kind = 0; kind < 6; kind++) {
+            size_t pixels = kind == 4 ? 1 : kind == 5 ? PNGOUT_DISTANCE_MAX / steps[i] : 1 + dice(900);
+            const struct pngout_layout layout = {1 + pixels * steps[i], steps[i]};
+            size_t rows = 1 + dice((uint32_t)(most / layout.row_bytes)), length = rows * layout.row_bytes;
+            for (size_t at = 0; at < length; at++) {
+                uint32_t value = kind == 0 ? dice(256) : kind == 1 ? dice(4) : (uint32_t)(at / 7 % 50);
+                bool repeats = kind == 3 || kind == 5;
+                in[at] = repeats && at >= layout.row_bytes && dice(50) > 0 ? in[at - layout.row_bytes]
+                                                                           : (uint8_t)value;
+            }
+            size_t size = check_stream_by(&pngout_deflate_matches, &layout, in, length);
+            if (kind == 3 && rows > 4)
+                assert_true(size < length);
+        }
+    }
+    free(in);
+}
+
+static void test_matches_in_little_room(void **state)
+{
+    (void)state;
+    static uint8_t in[5010];
+    const struct pngout_layout layout = {501, 2};
+    for (size_t i = 0; i < sizeof in; i++)
+        in[i] = (uint8_t)(i > 40 && dice(3) > 0 ? in[i - 40] : dice(256));
+    size_t needed = check_stream_by(&pngout_deflate_matches, &layout, in, sizeof in);
+    for (size_t capacity = 0; capacity < needed + 64; capacity += 1 + dice(40)) {
+        uint8_t *out = xmalloc(capacity);
+        size_t size = compress_by(&pngout_deflate_matches, &layout, in, sizeof in, out, capacity);
+        assert_true(size == 0 || (size == needed && size <= capacity));
+        free(out);
+    }
+}
+
+/* The same rows give the same bytes, whatever was compressed before. */
+static void test_matches_forget(void **state)
+{
+    (void)state;
+    static uint8_t in[60000], first[80000], second[80000];
+    const struct pngout_layout layout = {301, 3};
+    void *compressor = pngout_deflate_matches.new_state();
+    for (size_t i = 0; i < sizeof in; i++)
+        in[i] = (uint8_t)(i > 900 && dice(4) > 0 ? in[i - 900] : dice(9));
+    size_t size = pngout_deflate_matches.compress(compressor, &layout, in, 59899, first, sizeof first);
+    (void)pngout_deflate_matches.compress(compressor, &layout, in + 100, 30100, second, sizeof second);
+    assert_int_equal(pngout_deflate_matches.compress(compressor, &layout, in, 59899, second, sizeof second),
+                     size);
+    assert_memory_equal(first, second, size);
+    pngout_deflate_matches.free_state(compressor);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_codes_are_complete),    cmocka_unit_test(test_lengths),
-        cmocka_unit_test(test_streams_of_every_kind), cmocka_unit_test(test_sizes),
-        cmocka_unit_test(test_little_room),           cmocka_unit_test(test_an_estimate_is_near_the_size),
-        cmocka_unit_test(test_every_run_is_found),    cmocka_unit_test(test_estimated_codes),
+        cmocka_unit_test(test_codes_are_complete),
+        cmocka_unit_test(test_lengths),
+        cmocka_unit_test(test_streams_of_every_kind),
+        cmocka_unit_test(test_sizes),
+        cmocka_unit_test(test_little_room),
+        cmocka_unit_test(test_an_estimate_is_near_the_size),
+        cmocka_unit_test(test_distances),
+        cmocka_unit_test(test_matches_in_every_layout),
+        cmocka_unit_test(test_matches_in_little_room),
+        cmocka_unit_test(test_matches_forget),
+        cmocka_unit_test(test_every_run_is_found),
+        cmocka_unit_test(test_estimated_codes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
