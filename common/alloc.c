@@ -5,7 +5,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
+
+#define HUGE_PAGE_BYTES ((size_t)2 << 20)
+#define LARGE_BYTES (2 * HUGE_PAGE_BYTES)
 
 /* Bookkeeping that cannot be had leaves nothing sensible to do; no destructor may run, since the
  * state it would save is the one being changed. */
@@ -67,6 +71,17 @@ char *xasprintf(const char *format, ...)
     return or_die(length < 0 ? NULL : text);
 }
 
+/* On pages of 2 MB where the kernel has them: the first touch of a large image is a tenth of its time, one page
+ * of 4 KB after the other. */
+static void *large(size_t bytes)
+{
+    size_t whole = (bytes + HUGE_PAGE_BYTES - 1) / HUGE_PAGE_BYTES * HUGE_PAGE_BYTES;
+    void *memory = aligned_alloc(HUGE_PAGE_BYTES, whole);
+    if (memory != NULL)
+        (void)madvise(memory, whole, MADV_HUGEPAGE);
+    return memory;
+}
+
 bool alloc_pixels(void **memory, size_t count, size_t size, size_t limit, struct error *err)
 {
     size_t bytes;
@@ -77,7 +92,10 @@ bool alloc_pixels(void **memory, size_t count, size_t size, size_t limit, struct
     if (limit > 0 && bytes > limit)
         return error_input(err, CATEGORY_DECODER, CODE_LIMIT_MEMORY, "%zu bytes needed, the limit is %zu",
                            bytes, limit);
-    *memory = malloc(bytes > 0 ? bytes : 1);
+    if (bytes >= LARGE_BYTES)
+        *memory = large(bytes);
+    else
+        *memory = malloc(bytes > 0 ? bytes : 1);
     if (*memory == NULL)
         return error_input(err, CATEGORY_DECODER, CODE_LIMIT_MEMORY, "%zu bytes are not to be had", bytes);
     return true;

@@ -70,11 +70,14 @@ static double try_filter(const struct pngout_chooser *c, enum pngout_filter filt
     return (double)c->trial(c->context, method, &layout, c->scratch, length);
 }
 
+/* A search finds no more behind the filter of Paeth in words that were scaled. */
 static struct best best_for_search(const struct pngout_chooser *c, enum pngout_method method)
 {
     struct best best = {PNGOUT_FILTER_NONE, INFINITY};
     for (enum pngout_filter filter = PNGOUT_FILTER_NONE; filter < PNGOUT_FILTER_COUNT; filter++) {
         if (!is_worth_trying(c, filter))
+            continue;
+        if (method == PNGOUT_FAST && c->is_grey && c->is_16_bit && filter == PNGOUT_FILTER_PAETH)
             continue;
         double size = try_filter(c, filter, method);
         if (size < best.size)

@@ -2,16 +2,30 @@
 
 #include <assert.h>
 #include <stdbool.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define LENGTH_MAX 15u
 
-/* Count above symbol, so that equal counts sort by symbol. */
-static int compare(const void *a, const void *b)
+/* By their counts, which stand above 16 bits of a symbol; equal ones stay in order. A digit of eight bits at
+ * a time, from the lowest (radix sort), as far as there are any. */
+static void sort_by_count(uint64_t *used, size_t count)
 {
-    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-    return (x > y) - (x < y);
+    uint64_t other[PNGOUT_HUFFMAN_SYMBOLS_MAX], all = 0;
+    for (size_t i = 0; i < count; i++)
+        all |= used[i];
+    for (uint32_t shift = 16; shift < 48 && all >> shift != 0; shift += 8) {
+        uint32_t places[256] = {0}, before = 0;
+        for (size_t i = 0; i < count; i++)
+            places[used[i] >> shift & 0xFF]++;
+        for (size_t digit = 0; digit < 256; digit++) {
+            uint32_t with_it = places[digit];
+            places[digit] = before;
+            before += with_it;
+        }
+        for (size_t i = 0; i < count; i++)
+            other[places[used[i] >> shift & 0xFF]++] = used[i];
+        memcpy(used, other, count * sizeof *used);
+    }
 }
 
 /* Depths of the leaves of Huffman's tree over `weights`, which ascend: two queues, the leaves and the inner
@@ -88,7 +102,7 @@ void pngout_huffman(const uint32_t *counts, size_t count, uint32_t limit, struct
             used[leaves++] = (uint64_t)counts[i] << 16 | i;
     if (leaves == 0)
         return;
-    qsort(used, leaves, sizeof used[0], compare);
+    sort_by_count(used, leaves);
     for (size_t i = 0; i < leaves; i++)
         weights[i] = used[i] >> 16;
     if (leaves == 1)

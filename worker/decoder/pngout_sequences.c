@@ -3,7 +3,9 @@
 #include <math.h>
 #include <string.h>
 
+#define TABLES 8u
 #define STRETCH_BYTES 1024u
+#define SHARE 4u
 #define ESTIMATED_LITERALS (64u << 10)
 #define ESTIMATED_VALUES 224u /* the codes of the other 32 take at most 32 / 2^13 of all */
 
@@ -17,52 +19,52 @@ void pngout_sequences_begin(struct pngout_sequences *s)
     s->count = 0;
 }
 
-/* Four tables, since a byte that follows its like would wait for the counter. */
+/* Several tables, since a byte that follows its like would wait for the counter; every second byte of a
+ * 16-bit image does. */
 static void count_all(uint32_t (*counts)[256], const uint8_t *in, size_t length)
 {
     size_t i = 0;
-    for (; i + 4 <= length; i += 4) {
-        counts[0][in[i]]++;
-        counts[1][in[i + 1]]++;
-        counts[2][in[i + 2]]++;
-        counts[3][in[i + 3]]++;
-    }
+    for (; i + TABLES <= length; i += TABLES)
+        for (size_t k = 0; k < TABLES; k++)
+            counts[k][in[i + k]]++;
     for (; i < length; i++)
         counts[0][in[i]]++;
 }
 
-/* Of literals `from` to `to`, those in every second stretch of the input, the even ones or the odd ones. */
-static void count_half(uint32_t (*counts)[256], const uint8_t *in, size_t from, size_t to, size_t odd)
+/* Of literals `from` to `to`, those in every fourth stretch of the input, or those in the others. */
+static void count_some(uint32_t (*counts)[256], const uint8_t *in, size_t from, size_t to, bool others)
 {
     while (from < to) {
         size_t stretch = from / STRETCH_BYTES, behind = (stretch + 1) * STRETCH_BYTES;
         if (behind > to)
             behind = to;
-        if (stretch % 2 == odd)
+        if ((stretch % SHARE != 0) == others)
             count_all(counts, in + from, behind - from);
         from = behind;
     }
 }
 
-/* From every second stretch where that says enough: where the literals are many and of nearly all values. */
+/* From some stretches where those say enough: where the literals are many and of nearly all values. */
 static void count_literals(struct pngout_sequences *s, const uint8_t *in, size_t begin, bool may_estimate)
 {
-    uint32_t counts[4][256] = {{0}};
-    for (size_t half = 0; half < 2 && !s->is_estimate; half++) {
+    uint32_t counts[TABLES][256] = {{0}};
+    for (int pass = 0; pass < 2 && !s->is_estimate; pass++) {
         size_t at = begin, values = 0;
         for (size_t i = 0; i < s->count; i++) {
-            count_half(counts, in, at, at + s->sequences[i].literals, half);
+            count_some(counts, in, at, at + s->sequences[i].literals, pass == 1);
             at += s->sequences[i].literals + s->sequences[i].length;
         }
         for (size_t i = 0; i < 256; i++) {
-            s->counts[i] = counts[0][i] + counts[1][i] + counts[2][i] + counts[3][i];
+            s->counts[i] = 0;
+            for (size_t k = 0; k < TABLES; k++)
+                s->counts[i] += counts[k][i];
             values += s->counts[i] > 0;
         }
         s->is_estimate =
-            half == 0 && may_estimate && s->literals >= ESTIMATED_LITERALS && values >= ESTIMATED_VALUES;
+            pass == 0 && may_estimate && s->literals >= ESTIMATED_LITERALS && values >= ESTIMATED_VALUES;
     }
     for (size_t i = 0; i < 256 && s->is_estimate; i++)
-        s->counts[i] = s->counts[i] == 0 ? 1 : 2 * s->counts[i];
+        s->counts[i] = s->counts[i] == 0 ? 1 : SHARE * s->counts[i];
 }
 
 void pngout_sequences_end(struct pngout_sequences *s, const uint8_t *in, size_t begin, size_t rest,
