@@ -71,8 +71,8 @@ char *xasprintf(const char *format, ...)
     return or_die(length < 0 ? NULL : text);
 }
 
-/* On pages of 2 MB where the kernel has them: the first touch of a large image is a tenth of its time, one page
- * of 4 KB after the other. */
+/* On pages of 2 MB where the kernel has them: the first touch of a large image is a tenth of its time, one
+ * page of 4 KB after the other. */
 static void *large(size_t bytes)
 {
     size_t whole = (bytes + HUGE_PAGE_BYTES - 1) / HUGE_PAGE_BYTES * HUGE_PAGE_BYTES;
