@@ -25,8 +25,8 @@ static const struct pngout_deflate *const deflates[] = {
 #ifdef NIFFLER_HAVE_ISAL
     &pngout_deflate_isal,
 #endif
-    &pngout_deflate_libdeflate_3, &pngout_deflate_libdeflate_3,
-    &pngout_deflate_libdeflate_9, &pngout_deflate_runs,
+    &pngout_deflate_libdeflate_3, &pngout_deflate_libdeflate_3, &pngout_deflate_libdeflate_9,
+    &pngout_deflate_runs,         &pngout_deflate_fine_runs,
 };
 #define DEFLATE_COUNT (sizeof deflates / sizeof deflates[0])
 

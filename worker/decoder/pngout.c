@@ -39,6 +39,8 @@ static const struct pngout_deflate *deflate_for(enum pngout_method method)
     switch (method) {
     case PNGOUT_RUNS:
         return &pngout_deflate_runs;
+    case PNGOUT_FINE_RUNS:
+        return &pngout_deflate_fine_runs;
     case PNGOUT_DENSE:
         return &pngout_deflate_libdeflate_3;
     case PNGOUT_DENSEST:
@@ -144,8 +146,8 @@ static size_t choose(struct pngout *png, const struct pngout_source *source, con
     if (png->compression == PNG_COMPRESSION_FAST) {
         return pngout_choose(&chooser, attempts);
     }
-    attempts[0] = (struct pngout_choice){FILTER_OF_EACH_ROW, PNGOUT_RUNS};
-    attempts[1].method = PNGOUT_RUNS;
+    attempts[0] = (struct pngout_choice){FILTER_OF_EACH_ROW, PNGOUT_FINE_RUNS};
+    attempts[1].method = PNGOUT_FINE_RUNS;
     attempts[2].method = PNGOUT_DENSEST;
     pngout_choose_smallest(&chooser, &attempts[1].filter, &attempts[2].filter);
     return 3;

@@ -10,7 +10,14 @@
 #include "worker/decoder/pngout_sample.h"
 
 /* Compressors, from the fastest to the best search for repetitions (pngout_deflate.h). */
-enum pngout_method { PNGOUT_RUNS, PNGOUT_FAST, PNGOUT_DENSE, PNGOUT_DENSEST, PNGOUT_METHOD_COUNT };
+enum pngout_method {
+    PNGOUT_RUNS,
+    PNGOUT_FINE_RUNS,
+    PNGOUT_FAST,
+    PNGOUT_DENSE,
+    PNGOUT_DENSEST,
+    PNGOUT_METHOD_COUNT
+};
 
 struct pngout_choice {
     enum pngout_filter filter;

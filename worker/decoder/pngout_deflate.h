@@ -24,6 +24,7 @@ struct pngout_deflate {
  * them this takes one to five cycles a byte, and a run of any length next to none. And repetitions of pixels,
  * which takes twice to four times as long. */
 extern const struct pngout_deflate pngout_deflate_runs;
+extern const struct pngout_deflate pngout_deflate_fine_runs; /* with a code for less at a time */
 extern const struct pngout_deflate pngout_deflate_matches;
 
 /* libdeflate: level 3 for what repeats itself (drawings, masks), level 9 where size is all. */

@@ -77,7 +77,7 @@ bool pngout_profile_set(struct pngout_profile *profile, const uint8_t *icc, size
 {
     const struct pngout_deflate *deflate = &pngout_deflate_libdeflate_9;
     const size_t before = sizeof profile_name + 1; /* the name with its NUL, the compression method */
-    uint32_t profile_length;
+    uint32_t profile_length = 0;
     void *chunk;
     pngout_profile_clear(profile);
     if (!check(icc, length, &profile_length, err))

@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define PNGOUT_BLOCK_BYTES (256u << 10) /* of which one code is made: images change slowly */
+#define PNGOUT_BLOCK_BYTES (256u << 10) /* at most, of which one code is made: images change slowly */
 #define PNGOUT_SYMBOLS 286u             /* literals, 256 the end, lengths */
 #define PNGOUT_END 256u
 #define PNGOUT_DISTANCES 30u
