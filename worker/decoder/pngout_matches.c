@@ -52,7 +52,7 @@ static inline size_t common_length(const uint8_t *in, size_t at, size_t from, si
 
 static inline void find(struct pngout_matches *matches, struct pngout_sequences *sequences,
                         const struct pngout_layout *layout, const uint8_t *in, size_t begin, size_t end,
-                        size_t step, size_t near, size_t far)
+                        size_t step, size_t near, size_t far, bool may_estimate)
 {
     const uint64_t mask = (UINT64_C(1) << (8 * near)) - 1;
     size_t row_end = begin / layout->row_bytes * layout->row_bytes; /* of the row before, at first */
@@ -102,24 +102,25 @@ static inline void find(struct pngout_matches *matches, struct pngout_sequences 
         literal = at;
     next:;
     }
-    pngout_sequences_end(sequences, in, begin, end - literal, false);
+    pngout_sequences_end(sequences, in, begin, end - literal, may_estimate);
 }
 
 void pngout_matches_find(struct pngout_matches *matches, struct pngout_sequences *sequences,
-                         const struct pngout_layout *layout, const uint8_t *in, size_t begin, size_t end)
+                         const struct pngout_layout *layout, const uint8_t *in, size_t begin, size_t end,
+                         bool may_estimate)
 {
     pngout_sequences_begin(sequences);
     switch (layout->step) {
     case 6:
-        find(matches, sequences, layout, in, begin, end, 2, 4, 12);
+        find(matches, sequences, layout, in, begin, end, 2, 4, 12, may_estimate);
         break;
     case 3:
-        find(matches, sequences, layout, in, begin, end, 3, 5, 8);
+        find(matches, sequences, layout, in, begin, end, 3, 5, 8, may_estimate);
         break;
     case 2:
-        find(matches, sequences, layout, in, begin, end, 2, 4, 8);
+        find(matches, sequences, layout, in, begin, end, 2, 4, 8, may_estimate);
         break;
     default:
-        find(matches, sequences, layout, in, begin, end, 1, 4, 8);
+        find(matches, sequences, layout, in, begin, end, 1, 4, 8, may_estimate);
     }
 }

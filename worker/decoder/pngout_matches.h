@@ -26,6 +26,7 @@ void pngout_matches_begin(struct pngout_matches *matches);
 /* As pngout_runs_find(); blocks one after the other. The input has less than 4 GB; a longer one is compressed
  * worse, and right. */
 void pngout_matches_find(struct pngout_matches *matches, struct pngout_sequences *sequences,
-                         const struct pngout_layout *layout, const uint8_t *in, size_t begin, size_t end);
+                         const struct pngout_layout *layout, const uint8_t *in, size_t begin, size_t end,
+                         bool may_estimate);
 
 #endif
