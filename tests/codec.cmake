@@ -1,5 +1,6 @@
 unit_test(codec decoder_core base)
 unit_test(codec_damage decoder_core base)
+unit_test(codec_rle decoder_core base)
 unit_test(codec_jpegls decoder_core base PkgConfig::CHARLS)
 unit_test(image decoder_core base)
 unit_test(image_damage decoder_core base)
