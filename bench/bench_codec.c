@@ -1,9 +1,9 @@
 /* bench_codec CODEC FILE ROWS COLUMNS SAMPLES BITS [PAIRS]: CPU time of a codec of ours against its library
  * alone, in one process, on the same codestream.
  *
- * CODEC is a name of the table below; the partner of jpeg-dcmtk and rle is DCMTK's decoder, which ours is
- * not. Prints the median of both in milliseconds, and the median over the pairs (default 15) of ours /
- * theirs. Exit status 1 when either does not decode the stream. */
+ * CODEC is a name of the table below; the partner of jpeg-dcmtk, jpeg-lossless and rle is DCMTK's decoder,
+ * which ours is not. Prints the median of both in milliseconds, and the median over the pairs (default 15) of
+ * ours / theirs. Exit status 1 when either does not decode the stream. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -9,6 +9,8 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(
 import codec_files  # noqa: E402  (the path comes first)
 from codec_files import cjpeg, cjxl, ojph, opj  # noqa: E402
 
+# Where the decoder is our own it is there to be faster; elsewhere it is the library that it is measured against.
+MOST = {"jpeg-lossless": 0.40, "rle": 0.40}
 CINE_FRAMES, CINE_ROWS, CINE_COLUMNS = 70, 480, 640
 
 
@@ -35,6 +37,10 @@ def streams(work):
     yield "JPEG baseline", "jpeg-dcmtk", cjpeg(work, colour, "-quality", "90"), colour, 8
     yield "JPEG progressive", "jpeg", cjpeg(work, colour, "-quality", "90", "-progressive"), colour, 8
     yield "JPEG lossless", "jpeg-lossless", by_dcmtk(work, ct, 12, ["dcmcjpeg", "+e1"], soi, eoi), ct, 12
+    for predictor in "27":
+        yield ("JPEG lossless, predictor " + predictor, "jpeg-lossless",
+               by_dcmtk(work, ct, 12, ["dcmcjpeg", "+el", "+sv", predictor], soi, eoi), ct, 12)
+    yield "JPEG lossless, colour", "jpeg-lossless", by_dcmtk(work, colour, 8, ["dcmcjpeg", "+e1"], soi, eoi), colour, 8
     yield "JPEG-LS", "jpegls", by_dcmtk(work, ct, 12, ["dcmcjpls"], soi, eoi), ct, 12
     yield "JPEG-LS, by plane", "jpegls", by_dcmtk(work, colour, 8, ["dcmcjpls", "+in"], soi, eoi), colour, 8
     yield "JPEG 2000", "jpeg2000", opj(work, ct, 12), ct, 12
@@ -55,9 +61,9 @@ def against_libraries(build, work, report):
         rows, columns, samples = pixels.shape
         done = subprocess.run([os.path.join(build, "bench", "bench_codec"), codec, path, str(rows), str(columns), str(samples),
                                str(bits)], check=True, capture_output=True, text=True)
-        ratio = float(done.stdout.split()[-1])
-        partner = "DCMTK's decoder" if codec in ("rle", "jpeg-dcmtk") else "the library alone"
-        report("%s, CPU against %s" % (name, partner), "%.2f times" % ratio, "<= 1.10", ratio <= 1.10)
+        ratio, most = float(done.stdout.split()[-1]), MOST.get(codec, 1.10)
+        partner = "DCMTK's decoder" if codec in ("rle", "jpeg-dcmtk", "jpeg-lossless") else "the library alone"
+        report("%s, CPU against %s" % (name, partner), "%.2f times" % ratio, "<= %.2f" % most, ratio <= most)
 
 
 def cine_loop(work, home):

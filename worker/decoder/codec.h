@@ -109,8 +109,8 @@ MUST_CHECK bool codec_rle(const uint8_t *stream, size_t length, const struct cod
                           struct codec_samples *out, struct error *err);
 
 /* Every JPEG: baseline, extended (8 and 12 bit), spectral, progressive, lossless of every predictor (ITU-T
- * T.81). What codec_jpeg8() takes is handed on to it, and a JPEG-LS stream too. `transfer_syntax` is for the
- * error text. codec_dcmtk.cc: the only C++ */
+ * T.81). What codec_jpeg8() or codec_jpeg_lossless() takes is handed on to it, and a JPEG-LS stream too.
+ * `transfer_syntax` is for the error text. codec_dcmtk.cc: the only C++ */
 MUST_CHECK bool codec_dcmtk(const uint8_t *stream, size_t length, const char *transfer_syntax,
                             const struct codec_frame *frame, struct codec_samples *out, struct error *err);
 
@@ -120,6 +120,14 @@ struct jpeg_header;
 bool codec_jpeg8_takes(const struct jpeg_header *header);
 MUST_CHECK bool codec_jpeg8(const uint8_t *stream, size_t length, bool allow_truncated,
                             struct codec_samples *out, struct error *err);
+
+/* Lossless JPEG coded by Huffman's method (T.81, process 14), by a decoder of our own: codec_dcmtk() asks it
+ * first when codec_jpeg_lossless_takes() the stream, with the shape of `out` set to the header's. Returns
+ * whether it was decoded. It is not when anything is wrong or unusual in it, or memory is short; then the
+ * samples are not defined, and DCMTK has the word. codec_jpeg_lossless.c */
+bool codec_jpeg_lossless_takes(const struct jpeg_header *header);
+MUST_CHECK bool codec_jpeg_lossless(const uint8_t *stream, size_t length, const struct jpeg_header *header,
+                                    struct codec_samples *out);
 
 /* JPEG-LS by CharLS (ITU-T T.87), lossless and near-lossless, 2 to 16 bits. codec_jpegls.c */
 MUST_CHECK bool codec_jpegls(const uint8_t *stream, size_t length, const struct codec_frame *frame,

@@ -103,6 +103,8 @@ bool decode_with(const uint8_t *stream, size_t length, const struct jpeg_header 
 bool decode_jpeg(const uint8_t *stream, size_t length, const struct jpeg_header &header, const char *syntax,
                  bool allow_truncated, struct codec_samples *out, struct error *err)
 {
+    if (codec_jpeg_lossless_takes(&header) && codec_jpeg_lossless(stream, length, &header, out))
+        return true;
     if (allow_truncated) /* what is not decoded is to be 0, and nothing of another picture */
         std::memset(out->data, 0, codec_samples_count(out) * out->bytes);
     if (codec_jpeg8_takes(&header))

@@ -3,14 +3,20 @@
 #include <string.h>
 
 #include "common/alloc.h"
+#include "worker/decoder/vectors.h"
 
 #define HEADER_BYTES 64u
 #define MAX_SEGMENTS 15u
-#define LONGEST_RUN 128u /* bytes that two bytes of a stream can stand for */
+#define LONGEST_RUN 128u                 /* bytes that two bytes of a stream can stand for */
+#define NO_OPERATION 128u                /* the control byte that stands for nothing       */
+#define PLANES_BYTES ((size_t)16 * 1024) /* as many bytes of all segments as stay close to the core */
 
+/* A segment that is being expanded. */
 struct segment {
     const uint8_t *at;
     const uint8_t *end;
+    size_t left; /* bytes of the run begun that are still to be put out */
+    bool is_literal;
 };
 
 static uint32_t u32_little(const uint8_t *bytes)
@@ -18,45 +24,76 @@ static uint32_t u32_little(const uint8_t *bytes)
     return (uint32_t)bytes[0] | (uint32_t)bytes[1] << 8 | (uint32_t)bytes[2] << 16 | (uint32_t)bytes[3] << 24;
 }
 
-/* Fill `count` bytes, `stride` apart, from a segment. The stride is that of one byte of one sample in the
- * finished frame, so that no second pass has to weave the segments together; the common 1 is a block copy.
- * Returns how many bytes the segment lacked. */
-static size_t expand(struct segment segment, uint8_t *out, size_t count, size_t stride)
+/* Runs as long as there is room for the longest, in the segment and in front of `end`, so that a run is
+ * written in steps of 16 bytes whatever its length. Most are short, and which of the two kinds comes next
+ * cannot be foretold: both take the same steps. */
+static uint8_t *expand_ahead(struct segment *segment, uint8_t *out, const uint8_t *end)
 {
-    const uint8_t *at = segment.at;
-    while (count > 0) {
-        if (segment.end - at < 2)
-            return count;
-        uint8_t control = *at++;
-        if (control == 128)
+    const uint8_t *at = segment->at;
+    while (segment->end - at > (ptrdiff_t)LONGEST_RUN && end - out >= (ptrdiff_t)LONGEST_RUN) {
+        const uint32_t control = at[0];
+        const bool is_literal = control < NO_OPERATION;
+        const uint32_t run = is_literal ? control + 1 : 257 - control;
+        const uint64_t same = is_literal ? 0 : ~(uint64_t)0, value = at[1] * 0x0101010101010101u;
+        if (control == NO_OPERATION) {
+            at++;
             continue;
-        size_t run = control < 128 ? (size_t)control + 1 : 257 - (size_t)control;
-        if (run > count)
-            run = count;
-        if (control < 128) {
-            size_t there = (size_t)(segment.end - at);
-            size_t take = run < there ? run : there;
-            if (stride == 1)
-                memcpy(out, at, take);
-            else
-                for (size_t i = 0; i < take; i++)
-                    out[i * stride] = at[i];
-            if (take < run)
-                return count - take;
-            at += take;
-        } else {
-            uint8_t value = *at++;
-            if (stride == 1)
-                memset(out, value, run);
-            else
-                for (size_t i = 0; i < run; i++)
-                    out[i * stride] = value;
         }
-        count -= run;
-        if (count > 0)
-            out += run * stride;
+        for (uint32_t i = 0; i < run; i += 16) {
+            uint64_t words[2];
+            memcpy(words, at + 1 + i, sizeof words);
+            words[0] = (words[0] & ~same) | (value & same);
+            words[1] = (words[1] & ~same) | (value & same);
+            memcpy(out + i, words, sizeof words);
+        }
+        out += run;
+        at += is_literal ? 1 + run : 2;
     }
-    return 0;
+    segment->at = at;
+    return out;
+}
+
+/* Put out what is left of a run, up to `room` bytes of it; returns how many. */
+static size_t expand_rest(struct segment *segment, uint8_t *out, size_t room)
+{
+    size_t count = segment->left < room ? segment->left : room;
+    if (count == 0)
+        return 0;
+    if (segment->is_literal) {
+        const size_t there = (size_t)(segment->end - segment->at);
+        if (count > there)
+            count = segment->left = there;
+        memcpy(out, segment->at, count);
+        segment->at += count;
+    } else {
+        memset(out, segment->at[-1], count);
+    }
+    segment->left -= count;
+    return count;
+}
+
+/* The next `count` bytes of a segment; returns how many of them it lacks, which become 0. */
+static size_t expand(struct segment *segment, uint8_t *out, size_t count)
+{
+    uint8_t *end = out + count;
+    while (out < end) {
+        out += expand_rest(segment, out, (size_t)(end - out));
+        if (segment->left == 0)
+            out = expand_ahead(segment, out, end);
+        if (out == end || segment->left > 0)
+            continue;
+        if (segment->end - segment->at < 2)
+            break;
+        const uint32_t control = *segment->at++;
+        segment->is_literal = control < NO_OPERATION;
+        if (control == NO_OPERATION)
+            continue;
+        segment->left = segment->is_literal ? control + 1 : 257 - control;
+        if (!segment->is_literal)
+            segment->at++;
+    }
+    memset(out, 0, (size_t)(end - out));
+    return (size_t)(end - out);
 }
 
 /* The place of a segment's first byte, or 0 where the header gives none that could be. */
@@ -150,21 +187,56 @@ static void unpack_bits(uint8_t *out, const uint8_t *packed, size_t count)
     }
 }
 
-/* All segments of the frame to the places of their bytes; returns how many bytes were lacking. */
-static uint64_t expand_all(const struct segment *segments, uint32_t count, const struct codec_samples *out)
+/* Weave planes, `distance` bytes apart, to samples. Two and three are the common numbers; the compiler makes
+ * vectors of them. */
+FOR_EACH_VECTOR_WIDTH static void weave(uint8_t *restrict out, const uint8_t *restrict planes,
+                                        size_t distance, size_t count, size_t step)
 {
-    size_t pixels = (size_t)out->rows * out->columns, stride = (size_t)out->bytes * out->samples;
+    const uint8_t *second = planes + distance, *third = second + distance;
+    if (step == 2) {
+        for (size_t i = 0; i < count; i++) {
+            out[2 * i] = planes[i];
+            out[2 * i + 1] = second[i];
+        }
+        return;
+    }
+    if (step == 3) {
+        for (size_t i = 0; i < count; i++) {
+            out[3 * i] = planes[i];
+            out[3 * i + 1] = second[i];
+            out[3 * i + 2] = third[i];
+        }
+        return;
+    }
+    for (size_t k = 0; k < step; k++)
+        for (size_t i = 0; i < count; i++)
+            out[i * step + k] = planes[k * distance + i];
+}
+
+/* All segments of the frame to the places of their bytes; returns how many bytes were lacking. Some of each
+ * at a time, so that they need not go through memory twice. */
+static uint64_t expand_all(struct segment *segments, const struct codec_samples *out)
+{
+    uint8_t planes[PLANES_BYTES], *data = out->data;
+    const size_t pixels = (size_t)out->rows * out->columns, step = (size_t)out->bytes * out->samples;
+    const size_t distance = PLANES_BYTES / step;
     uint64_t lacking = 0;
-    for (uint32_t i = 0; i < count; i++)
-        lacking += expand(segments[i], (uint8_t *)out->data + byte_place(i, out->bytes), pixels, stride);
+    if (step == 1)
+        return expand(&segments[0], data, pixels);
+    for (size_t done = 0; done < pixels; done += distance) {
+        const size_t count = pixels - done < distance ? pixels - done : distance;
+        for (uint32_t i = 0; i < step; i++)
+            lacking += expand(&segments[i], planes + byte_place(i, out->bytes) * distance, count);
+        weave(data + done * step, planes, distance, count, step);
+    }
     return lacking;
 }
 
-static uint64_t expand_bits(struct segment segment, const struct codec_samples *out)
+static uint64_t expand_bits(struct segment *segment, const struct codec_samples *out)
 {
     size_t samples = codec_samples_count(out), bytes = samples / 8 + (samples % 8 != 0);
     uint8_t *data = out->data, *packed = data + (samples - bytes);
-    uint64_t lacking = expand(segment, packed, bytes, 1);
+    uint64_t lacking = expand(segment, packed, bytes);
     unpack_bits(data, packed, samples);
     return lacking;
 }
@@ -172,7 +244,6 @@ static uint64_t expand_bits(struct segment segment, const struct codec_samples *
 bool codec_rle(const uint8_t *stream, size_t length, const struct codec_frame *frame,
                struct codec_samples *out, struct error *err)
 {
-    static const uint8_t nothing[1];
     struct segment segments[MAX_SEGMENTS];
     bool one_bit = frame->bits_allocated == 1;
     uint32_t bytes = one_bit ? 1 : frame->bits_allocated / 8;
@@ -181,10 +252,12 @@ bool codec_rle(const uint8_t *stream, size_t length, const struct codec_frame *f
                            frame->bits_allocated);
     uint64_t pixels = (uint64_t)frame->rows * frame->columns;
     uint64_t needed = one_bit ? (pixels * frame->samples + 7) / 8 : pixels;
-    uint32_t wanted = one_bit ? 1 : bytes * frame->samples, count;
+    uint32_t wanted = one_bit ? 1 : bytes * frame->samples, count = 0;
     const char *overruled;
+    if (wanted > MAX_SEGMENTS)
+        return error_input(err, CATEGORY_UNDECODABLE, CODE_UNSUPPORTED_PIXELS, "%u RLE segments", wanted);
     for (uint32_t i = 0; i < MAX_SEGMENTS; i++)
-        segments[i] = (struct segment){nothing, nothing};
+        segments[i] = (struct segment){.at = stream, .end = stream}; /* empty */
     if (!count_segments(stream, length, wanted, frame->allow_truncated, &count, &overruled, err) ||
         !find_segments(stream, length, count, frame->allow_truncated, segments, err))
         return false;
@@ -197,9 +270,7 @@ bool codec_rle(const uint8_t *stream, size_t length, const struct codec_frame *f
         return false;
     out->precision = frame->bits_stored;
     out->overruled = place_of(stream, length, 0) == 0 ? "the first RLE segment's place overruled" : overruled;
-    if (frame->allow_truncated)
-        memset(out->data, 0, codec_samples_count(out) * out->bytes);
-    out->missing = one_bit ? expand_bits(segments[0], out) : expand_all(segments, wanted, out);
+    out->missing = one_bit ? expand_bits(&segments[0], out) : expand_all(segments, out);
     out->ends_early = out->missing > 0;
     if (out->ends_early && (!frame->allow_truncated || out->missing == needed * wanted))
         return error_input(

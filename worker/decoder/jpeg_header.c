@@ -2,23 +2,6 @@
 
 #include <string.h>
 
-enum marker {
-    MARKER_TEM = 0x01,
-    MARKER_SOF0 = 0xC0,
-    MARKER_SOF3 = 0xC3,
-    MARKER_DHT = 0xC4,
-    MARKER_JPG = 0xC8,
-    MARKER_DAC = 0xCC,
-    MARKER_SOF15 = 0xCF,
-    MARKER_RST0 = 0xD0,
-    MARKER_SOI = 0xD8,
-    MARKER_EOI = 0xD9,
-    MARKER_SOS = 0xDA,
-    MARKER_APP0 = 0xE0,
-    MARKER_APP14 = 0xEE,
-    MARKER_SOF55 = 0xF7,
-};
-
 static uint32_t u16_big(const uint8_t *bytes)
 {
     return (uint32_t)bytes[0] << 8 | bytes[1];
@@ -61,8 +44,10 @@ static bool read_frame_header(struct jpeg_header *header, uint8_t marker, const 
                            header->components);
     if (length < 6 + 3 * (size_t)header->components)
         return refuse(err, "the frame header is cut");
-    for (uint32_t i = 0; i < header->components; i++)
+    for (uint32_t i = 0; i < header->components; i++) {
         header->ids[i] = body[6 + 3 * i];
+        header->sampling[i] = body[7 + 3 * i];
+    }
     return true;
 }
 
@@ -79,38 +64,52 @@ static bool read_segment(struct jpeg_header *header, uint8_t marker, const uint8
     return true;
 }
 
+const char *jpeg_segment_next(const uint8_t *stream, size_t length, size_t *at, struct jpeg_segment *segment)
+{
+    size_t place = *at;
+    *segment = (struct jpeg_segment){.is_clean = true};
+    while (place + 1 < length &&
+           (stream[place] != 0xFF || stream[place + 1] == 0xFF || stream[place + 1] == 0)) {
+        if (stream[place] != 0xFF || stream[place + 1] == 0)
+            segment->is_clean = false;
+        place++;
+    }
+    if (place + 1 >= length)
+        return "it ends in its header";
+    segment->marker = stream[place + 1];
+    place += 2;
+    segment->body = stream + place;
+    *at = place;
+    if (segment->marker == MARKER_TEM || (segment->marker >= MARKER_RST0 && segment->marker <= MARKER_EOI))
+        return NULL;
+    if (length - place < 2)
+        return "it ends in its header";
+    size_t size = u16_big(stream + place);
+    if (size < 2 || size > length - place)
+        return "a segment is cut";
+    segment->body += 2;
+    segment->length = size - 2;
+    *at = place + size;
+    return NULL;
+}
+
 bool jpeg_header_read(const uint8_t *stream, size_t length, struct jpeg_header *header, struct error *err)
 {
     *header = (struct jpeg_header){.adobe_transform = -1};
     if (length < 4 || stream[0] != 0xFF || stream[1] != MARKER_SOI)
         return refuse(err, "no start of image");
+    struct jpeg_segment segment;
     size_t at = 2;
-    for (;;) {
-        /* Bytes between segments are not allowed, but every decoder skips them; fill bytes are allowed. */
-        while (at + 1 < length && (stream[at] != 0xFF || stream[at + 1] == 0xFF || stream[at + 1] == 0))
-            at++;
-        if (at + 1 >= length)
-            return refuse(err, "it ends in its header");
-        uint8_t marker = stream[at + 1];
-        at += 2;
-        if (marker == MARKER_EOI)
+    do {
+        const char *wrong = jpeg_segment_next(stream, length, &at, &segment);
+        if (wrong != NULL)
+            return refuse(err, wrong);
+        if (segment.marker == MARKER_EOI)
             return refuse(err, "no image in it");
-        /* These stand alone. TEM is the one that DCMTK's own scanner never gets past. */
-        if (marker == MARKER_TEM || (marker >= MARKER_RST0 && marker <= MARKER_SOI))
-            continue;
-        if (length - at < 2)
-            return refuse(err, "it ends in its header");
-        size_t size = u16_big(stream + at);
-        if (size < 2 || size > length - at)
-            return refuse(err, "a segment is cut");
-        if (marker == MARKER_SOS) {
-            header->scan = at + size;
-            break;
-        }
-        if (!read_segment(header, marker, stream + at + 2, size - 2, err))
+        if (!read_segment(header, segment.marker, segment.body, segment.length, err))
             return false;
-        at += size;
-    }
+    } while (segment.marker != MARKER_SOS);
+    header->scan = at;
     if (header->rows == 0)
         return refuse(err, "a scan without a frame header");
     return true;

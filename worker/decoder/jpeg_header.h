@@ -14,6 +14,38 @@
 extern "C" {
 #endif
 
+enum jpeg_marker {
+    MARKER_TEM = 0x01,
+    MARKER_SOF0 = 0xC0,
+    MARKER_SOF3 = 0xC3,
+    MARKER_DHT = 0xC4,
+    MARKER_JPG = 0xC8,
+    MARKER_DAC = 0xCC,
+    MARKER_SOF15 = 0xCF,
+    MARKER_RST0 = 0xD0,
+    MARKER_SOI = 0xD8,
+    MARKER_EOI = 0xD9,
+    MARKER_SOS = 0xDA,
+    MARKER_DRI = 0xDD,
+    MARKER_APP0 = 0xE0,
+    MARKER_APP14 = 0xEE,
+    MARKER_APP15 = 0xEF,
+    MARKER_SOF55 = 0xF7,
+    MARKER_COM = 0xFE,
+};
+
+struct jpeg_segment {
+    uint8_t marker;
+    const uint8_t *body; /* behind its length; of a marker that stands alone, behind the marker */
+    size_t length;       /* of the body; 0 for a marker that stands alone                       */
+    bool is_clean;       /* nothing but fill bytes stood in front                               */
+};
+
+/* The next segment from *at on, which is put behind it. Not-allowed bytes between segments are skipped, as
+ * every decoder does. Returns NULL, or what is wrong. */
+MUST_CHECK const char *jpeg_segment_next(const uint8_t *stream, size_t length, size_t *at,
+                                         struct jpeg_segment *segment);
+
 struct jpeg_header {
     size_t scan;         /* where the first scan's coded data begins              */
     bool is_ls;          /* JPEG-LS                                               */
@@ -24,6 +56,7 @@ struct jpeg_header {
     uint32_t columns;    /* at least 1                                            */
     uint32_t components; /* 1 to 4                                                */
     uint8_t ids[4];      /* component identifiers                                 */
+    uint8_t sampling[4]; /* their horizontal factor * 16 + their vertical one     */
     bool has_jfif;       /* an APP0 segment "JFIF"                                */
     int adobe_transform; /* of an APP14 segment "Adobe": 0, 1 or 2; -1: none      */
 };
