@@ -136,13 +136,14 @@ static size_t choose_grey(const struct pngout_chooser *c, struct pngout_choice *
     return 1;
 }
 
-/* Colour of 16 bits was mostly 8 before it was scaled, and a faster search misses half of the repetitions. */
 static size_t choose_colour(const struct pngout_chooser *c, struct pngout_choice *choices)
 {
     size_t length;
     struct best fast = best_for_search(c, PNGOUT_FAST);
     double runs = size_as_runs(c, fast.filter, &length);
-    double dense = try_filter(c, fast.filter, PNGOUT_DENSE);
+    double dense = fast.size;
+    if (fast.size < (double)length / 4) /* what shrinks less has nothing for the better search */
+        dense = try_filter(c, fast.filter, PNGOUT_DENSE);
     double least = dense < fast.size ? dense : fast.size;
     bool is_redundant = IS_REDUNDANT(least, length);
     bool is_dense = is_redundant || dense < fast.size * DENSE_GAIN;

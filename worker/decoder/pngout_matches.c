@@ -115,7 +115,7 @@ void pngout_matches_find(struct pngout_matches *matches, struct pngout_sequences
         find(matches, sequences, layout, in, begin, end, 2, 4, 12, may_estimate);
         break;
     case 3:
-        find(matches, sequences, layout, in, begin, end, 3, 5, 8, may_estimate);
+        find(matches, sequences, layout, in, begin, end, 3, 6, 8, may_estimate);
         break;
     case 2:
         find(matches, sequences, layout, in, begin, end, 2, 4, 8, may_estimate);

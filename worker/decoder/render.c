@@ -132,6 +132,8 @@ bool render_plan(const struct codec_samples *in, uint32_t stored_bits, bool inve
         assert(range <= 65535);
         uint64_t white = plan->is_16_bit ? 65535 : 255;
         plan->multiplier = (white << 32) / (uint64_t)range + 1;
+        plan->is_unchanged =
+            in->bytes == 1 && !in->is_signed && range == white && plan->offset == 0 && !invert;
     }
     return true;
 }
@@ -217,7 +219,9 @@ static void row_integer(const struct codec_samples *in, const struct render_plan
                        (uint16_t)plan->multiplier};
     uint16_t flip = plan->invert ? 0xffff : 0;
     const uint8_t *at = (const uint8_t *)in->data + first * in->bytes;
-    if (in->bytes == 1 && in->is_signed)
+    if (plan->is_unchanged)
+        memcpy(out, at, count);
+    else if (in->bytes == 1 && in->is_signed)
         row_i8(at, count, plan, f, flip, out);
     else if (in->bytes == 1)
         row_u8(at, count, plan, f, flip, out);

@@ -24,6 +24,7 @@ struct render_plan {
     double lowest; /* of the frame; NaN and infinities aside */
     double highest;
     uint64_t multiplier;                /* of the integer form; 0: double arithmetic, or `stored` */
+    bool is_unchanged;                  /* bytes that come out as they go in */
     const struct render_window *window; /* of grey in `window`, whose scale need not be a line; else NULL */
 };
 
