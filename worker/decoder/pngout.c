@@ -10,7 +10,7 @@
 #include "worker/decoder/pngout_deflate.h"
 #include "worker/decoder/pngout_frame.h"
 
-#define SMALL_IMAGE_BYTES (16u << 10) /* where every way is tried: it takes no time */
+#define SMALL_IMAGE_BYTES (4u << 10) /* where every way is tried: it takes no time */
 #define ATTEMPTS_MAX (2 * PNGOUT_FILTER_COUNT)
 #define FILTER_OF_EACH_ROW PNGOUT_FILTER_COUNT /* the one whose bytes are nearest to 0 */
 
@@ -143,9 +143,8 @@ static size_t choose(struct pngout *png, const struct pngout_source *source, con
                                            .sequences = png->sequences,
                                            .trial = try_sample,
                                            .context = png};
-    if (png->compression == PNG_COMPRESSION_FAST) {
+    if (png->compression == PNG_COMPRESSION_FAST)
         return pngout_choose(&chooser, attempts);
-    }
     attempts[0] = (struct pngout_choice){FILTER_OF_EACH_ROW, PNGOUT_FINE_RUNS};
     attempts[1].method = PNGOUT_FINE_RUNS;
     attempts[2].method = PNGOUT_DENSEST;
