@@ -8,16 +8,6 @@
 #define LONG_BYTES 12u
 #define PATIENCE 6 /* so many bits of misses until the search goes faster */
 
-static inline uint64_t load(const uint8_t *at)
-{
-    uint64_t word;
-    memcpy(&word, at, sizeof word);
-#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-    word = __builtin_bswap64(word);
-#endif
-    return word;
-}
-
 void pngout_matches_begin(struct pngout_matches *matches)
 {
     memset(matches->last, 0, sizeof matches->last);
@@ -32,7 +22,8 @@ static inline uint32_t hash(uint64_t word)
 /* The `far` bytes that begin with `word`, 8 or 12 of them; of 12 a mixture. */
 static inline uint64_t lengthen(uint64_t word, const uint8_t *in, size_t far)
 {
-    return far == WORD_BYTES ? word : word ^ load(in + far - WORD_BYTES) * UINT64_C(0xD6E8FEB86659FD93);
+    return far == WORD_BYTES ? word
+                             : word ^ pngout_word(in + far - WORD_BYTES) * UINT64_C(0xD6E8FEB86659FD93);
 }
 
 /* How many bytes from `at` on are as those from `from` on. */
@@ -40,7 +31,7 @@ static inline size_t common_length(const uint8_t *in, size_t at, size_t from, si
 {
     size_t length = 0;
     while (at + length + WORD_BYTES <= end) {
-        uint64_t different = load(in + at + length) ^ load(in + from + length);
+        uint64_t different = pngout_word(in + at + length) ^ pngout_word(in + from + length);
         if (different != 0)
             return length + (size_t)__builtin_ctzll(different) / 8;
         length += WORD_BYTES;
@@ -70,24 +61,25 @@ static inline void find(struct pngout_matches *matches, struct pngout_sequences 
             break;
         /* What the last one ended with may be what the next begins with. */
         if (literal > begin && at >= step) {
-            uint64_t key = load(in + at - step);
+            uint64_t key = pngout_word(in + at - step);
             matches->last[hash(key & mask)] = (uint32_t)(at - step);
             matches->last_long[hash(lengthen(key, in + at - step, far))] = (uint32_t)(at - step);
         }
         uint64_t word;
         size_t from;
         for (;;) {
-            word = load(in + at);
+            word = pngout_word(in + at);
             uint32_t *last = &matches->last[hash(word & mask)];
             uint64_t key = lengthen(word, in + at, far);
             uint32_t *last_long = &matches->last_long[hash(key)];
             from = *last_long;
             size_t nearby = *last;
             *last = *last_long = (uint32_t)at;
-            if (lengthen(load(in + from), in + from, far) == key && at - from - 1 < PNGOUT_DISTANCE_MAX)
+            if (lengthen(pngout_word(in + from), in + from, far) == key &&
+                at - from - 1 < PNGOUT_DISTANCE_MAX)
                 break;
             from = nearby;
-            if (((load(in + from) ^ word) & mask) == 0 && at - from - 1 < PNGOUT_DISTANCE_MAX)
+            if (((pngout_word(in + from) ^ word) & mask) == 0 && at - from - 1 < PNGOUT_DISTANCE_MAX)
                 break;
             at += step * (1 + (misses++ >> PATIENCE));
             if (at >= row_end || at + LONG_BYTES > end)

@@ -9,16 +9,6 @@
 #define TOP_BITS UINT64_C(0x808080808080) /* of the lower six bytes */
 #define TRIED_BYTES 6u                    /* of the places in a word, those with two more bytes behind */
 
-static uint64_t load(const uint8_t *at)
-{
-    uint64_t word;
-    memcpy(&word, at, sizeof word);
-#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-    word = __builtin_bswap64(word);
-#endif
-    return word;
-}
-
 #ifdef __SSE2__ /* which every x86-64 has */
 /* Bit k: in[k] repeats its predecessor. */
 static inline uint64_t repeats_16(const uint8_t *in)
@@ -34,7 +24,7 @@ static size_t run_end(const uint8_t *in, size_t from, size_t end)
 {
     size_t at = from;
     while (at + 8 <= end) {
-        uint64_t changes = load(in + at) ^ load(in + at - 1);
+        uint64_t changes = pngout_word(in + at) ^ pngout_word(in + at - 1);
         if (changes != 0)
             return at + (size_t)__builtin_ctzll(changes) / 8;
         at += 8;
@@ -60,7 +50,7 @@ static size_t next_run(const uint8_t *in, size_t at, size_t end)
     for (; at + 8 <= end; at += TRIED_BYTES) {
         /* Byte k of `changes` is 0 where in[at + k] repeats its predecessor, of `three` where that and the
          * next two do. */
-        uint64_t changes = load(in + at) ^ load(in + at - 1);
+        uint64_t changes = pngout_word(in + at) ^ pngout_word(in + at - 1);
         uint64_t three = changes | changes >> 8 | changes >> 16;
         uint64_t zeros = (three - EACH_BYTE) & ~three & TOP_BITS;
         if (zeros != 0)

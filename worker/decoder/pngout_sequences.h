@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #define PNGOUT_BLOCK_BYTES (256u << 10) /* at most, of which one code is made: images change slowly */
 #define PNGOUT_SYMBOLS 286u             /* literals, 256 the end, lengths */
@@ -74,6 +75,17 @@ static inline uint32_t pngout_length_piece(uint32_t length)
         return length;
     return length - PNGOUT_LENGTH_MAX < PNGOUT_LENGTH_MIN ? PNGOUT_LENGTH_MAX - PNGOUT_LENGTH_MIN
                                                           : PNGOUT_LENGTH_MAX;
+}
+
+/* Eight bytes, the first lowest. */
+static inline uint64_t pngout_word(const uint8_t *at)
+{
+    uint64_t word;
+    memcpy(&word, at, sizeof word);
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    word = __builtin_bswap64(word);
+#endif
+    return word;
 }
 
 /* ---- for those who look for repetitions: begin, add each, end ---- */
