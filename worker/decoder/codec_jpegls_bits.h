@@ -42,10 +42,4 @@ static inline uint64_t jpegls_bits_peek(const uint8_t *bytes, uint64_t at)
     return be64toh(word) << (at & 7);
 }
 
-/* Zeros on top: 64 of no bit at all. */
-static inline uint32_t jpegls_leading_zeros(uint64_t word)
-{
-    return word == 0 ? 64 : (uint32_t)__builtin_clzll(word);
-}
-
 #endif

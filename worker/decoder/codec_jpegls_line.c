@@ -34,7 +34,7 @@ static NEVER_INLINE struct code read_code(const struct jpegls_bits *bits, uint64
 {
     uint32_t zeros = 0, more;
     do {
-        more = jpegls_leading_zeros(jpegls_bits_peek(bits->bytes, at));
+        more = (uint32_t)__builtin_clzll(jpegls_bits_peek(bits->bytes, at) | 1);
         more = more < JPEGLS_PEEKED ? more : JPEGLS_PEEKED;
         zeros += more;
         at += more;
@@ -58,63 +58,68 @@ static ALWAYS_INLINE uint32_t find_k(uint32_t a, uint32_t n)
 
 /* ---- regular mode ------------------------------------------------------------------------------- */
 
-/* A.6, without branches: the errors of a picture are noise. */
-static ALWAYS_INLINE void update(struct jpegls_context *context, uint32_t mapped, int32_t error,
-                                 const struct jpegls_coding *coding)
+/* A.6, without branches that the picture decides: its errors are noise. */
+static ALWAYS_INLINE void update(struct jpegls_context *context, int32_t error,
+                                 const struct jpegls_coding *coding, bool is_plain)
 {
-    const uint32_t old = context->n;
-    const uint32_t halve = old == coding->reset;
-    const uint32_t a = (context->a + ((mapped + 1) >> 1)) >> halve;
-    const int32_t n = (int32_t)(old >> halve) + 1;
-    int32_t b = (context->b + error * coding->step) >> halve;
-    const int32_t is_low = b + n <= 0, is_high = b > 0;
-    const int32_t c = context->c + is_high - is_low;
-    b += (n & -is_low) - (n & -is_high);
+    uint32_t a = context->a + (uint32_t)(error < 0 ? -error : error);
+    int32_t n = context->n, b = context->b + (is_plain ? error : error * coding->step);
+    if (RARELY(n == (int32_t)coding->reset)) {
+        a >>= 1;
+        b >>= 1;
+        n >>= 1;
+    }
+    n++;
+    /* B is brought back to between 1 - N and 0, and what it left there for goes to C. */
+    const int32_t is_low = (b + n - 1) >> 31, is_high = -b >> 31;
+    const int32_t c = context->c + is_low - is_high;
+    b += (n & is_low) - (n & is_high);
     b = b < 1 - n ? 1 - n : b;
     b = b > 0 ? 0 : b;
     const uint32_t k = find_k(a, (uint32_t)n);
     context->a = a;
     context->b = b;
     context->n = (uint16_t)n;
-    context->c = (int16_t)(c > 127 ? 127 : c < -128 ? -128 : c);
+    if (!RARELY(c > 127 || c < -128))
+        context->c = (int16_t)c;
     context->k = (uint16_t)k;
-    context->flip = (uint16_t)((k == 0) & (2 * b + n <= 0) & (coding->near == 0));
+    if (is_plain || coding->near == 0)
+        context->flip = (int16_t)((((int32_t)k - 1) & (2 * b + n - 1)) >> 31);
 }
 
 /* A.4.5 and A.7. `is_plain`: lossless, and the samples fill their bits. */
-static ALWAYS_INLINE int32_t reconstruct(const struct jpegls_coding *coding, int32_t predicted, int32_t error,
+static ALWAYS_INLINE int64_t reconstruct(const struct jpegls_coding *coding, int64_t predicted, int64_t error,
                                          bool is_plain)
 {
     if (is_plain)
         return (predicted + error) & coding->maxval;
-    int32_t value = predicted + error * coding->step;
+    int64_t value = predicted + error * coding->step;
     if (value < -coding->near)
-        value += coding->range * coding->step;
+        value += coding->wrap;
     else if (value > coding->maxval + coding->near)
-        value -= coding->range * coding->step;
+        value -= coding->wrap;
     value = value < 0 ? 0 : value;
     return value > coding->maxval ? coding->maxval : value;
 }
 
 /* The median of left, above, and the plane through the three (A.4.1). */
-static ALWAYS_INLINE int32_t predict(int32_t left, int32_t above, int32_t corner)
+static ALWAYS_INLINE int64_t predict(int64_t left, int64_t above, int64_t corner)
 {
-    const int32_t low = left < above ? left : above, high = left < above ? above : left;
-    int32_t plane = left + above - corner;
+    const int64_t low = left < above ? left : above, high = left < above ? above : left;
+    int64_t plane = left + above - corner;
     plane = plane < low ? low : plane;
     return plane > high ? high : plane;
 }
 
 /* The next sample, in the context that is `place` bytes from the first; -1 where there is no code. `sign`: 0,
  * or -1 where the context stands for its mirror image. */
-static ALWAYS_INLINE int32_t regular(struct jpegls_scan *scan, const struct jpegls_coding *coding,
-                                     uint64_t *at, int32_t place, int32_t sign, int32_t predicted,
+static ALWAYS_INLINE int64_t regular(struct jpegls_scan *scan, const struct jpegls_coding *coding,
+                                     uint64_t *at, int64_t place, int64_t sign, int64_t predicted,
                                      bool is_plain)
 {
     struct jpegls_context *context = (void *)((char *)scan->contexts + place);
-    uint64_t word = jpegls_bits_peek(scan->bits.bytes, *at);
-    const uint32_t zeros = jpegls_leading_zeros(word), k = context->k;
-    uint32_t mapped;
+    uint64_t word = jpegls_bits_peek(scan->bits.bytes, *at), mapped;
+    const uint32_t k = context->k, zeros = (uint32_t)__builtin_clzll(word | 1);
     if (RARELY(zeros >= coding->zeros_short)) {
         struct code code = read_code(&scan->bits, *at, k, coding->zeros_max, coding->raw_bits);
         mapped = code.value;
@@ -124,18 +129,23 @@ static ALWAYS_INLINE int32_t regular(struct jpegls_scan *scan, const struct jpeg
     } else {
         /* The one on top, which ends the zeros, is shifted down with the bits below it: once too many. */
         word <<= zeros;
-        mapped = ((zeros - 1) << k) + (uint32_t)(word >> (63 - k));
+        mapped = (((uint64_t)zeros - 1) << k) + (word >> (63 - k));
         if (RARELY(mapped > MAPPED_MAX))
             return -1;
         *at += zeros + 1 + k;
     }
-    const uint32_t turned = mapped ^ context->flip;
-    const int32_t error = (int32_t)(turned >> 1) ^ -(int32_t)(turned & 1);
+    /* Of the two mirrors and of -x being ~x + 1 as little as possible waits for the code. */
+    const int64_t flip = context->flip, half = (int64_t)(mapped >> 1), odd = -(int64_t)(mapped & 1);
     predicted += (context->c ^ sign) - sign;
     predicted = predicted < 0 ? 0 : predicted;
     predicted = predicted > coding->maxval ? coding->maxval : predicted;
-    const int32_t value = reconstruct(coding, predicted, (error ^ sign) - sign, is_plain);
-    update(context, turned, error, coding);
+    const int64_t mirror = sign ^ flip;
+    int64_t value;
+    if (is_plain)
+        value = (predicted - sign + (half ^ mirror ^ odd)) & coding->maxval;
+    else
+        value = reconstruct(coding, predicted, (half ^ mirror ^ odd) - sign, false);
+    update(context, (int32_t)(half ^ odd ^ flip), coding, is_plain);
     return value;
 }
 
@@ -188,7 +198,7 @@ static int32_t read_interruption(struct jpegls_scan *scan, uint64_t *at, bool al
         context->negative >>= 1;
     }
     context->n++;
-    return reconstruct(coding, alike ? left : above, !alike && left > above ? -error : error, false);
+    return (int32_t)reconstruct(coding, alike ? left : above, !alike && left > above ? -error : error, false);
 }
 
 static bool are_alike(const struct jpegls_coding *coding, int32_t left, int32_t above)
@@ -271,18 +281,18 @@ static ALWAYS_INLINE uint32_t decode_line(struct jpegls_scan *scan, uint32_t com
     uint16_t *const line = scan->line[component];
     const int16_t *const slopes = scan->slopes[component];
     const int8_t *const levels = scan->levels;
-    const int32_t negated = scan->negated;
+    const int64_t negated = scan->negated;
     const uint32_t columns = scan->columns;
     const struct jpegls_coding coding = scan->coding; /* no store to a context can alter the copy */
     uint64_t at = scan->bits.at;
-    int32_t left = line[-1], corner = row_above[-1];
+    int64_t left = line[-1], corner = row_above[-1];
     for (uint32_t x = 0; x < columns;) {
-        const int32_t slope = slopes[x], above = row_above[x];
-        int32_t sign = slope >> 31, place;
+        const int64_t slope = slopes[x], above = row_above[x];
+        int64_t sign = slope >> 63, place;
         if (slope != 0) {
             place = (slope ^ sign) - sign + levels[(sign & negated) + corner - left];
         } else {
-            const int32_t level = levels[corner - left];
+            const int64_t level = levels[corner - left];
             if (level == 0) {
                 struct run run = decode_run(scan, component, at, x);
                 if (run.length == FAILED)
@@ -293,10 +303,10 @@ static ALWAYS_INLINE uint32_t decode_line(struct jpegls_scan *scan, uint32_t com
                 corner = row_above[(ptrdiff_t)x - 1];
                 continue;
             }
-            sign = level >> 31;
+            sign = level >> 63;
             place = (level ^ sign) - sign;
         }
-        const int32_t value =
+        const int64_t value =
             regular(scan, &coding, &at, place, sign, predict(left, above, corner), is_plain);
         if (RARELY(value < 0))
             return leave(scan, at, x);
@@ -315,7 +325,7 @@ static ALWAYS_INLINE bool decode_pixel(struct jpegls_scan *scan, const struct jp
         uint16_t *line = scan->line[i] + x;
         const uint16_t *above = scan->above[i] + x;
         const int32_t sign = places[i] >> 31;
-        const int32_t value = regular(scan, coding, at, (places[i] ^ sign) - sign, sign,
+        const int64_t value = regular(scan, coding, at, (places[i] ^ sign) - sign, sign,
                                       predict(line[-1], above[0], above[-1]), is_plain);
         if (RARELY(value < 0))
             return false;

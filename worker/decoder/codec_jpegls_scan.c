@@ -72,6 +72,7 @@ static void set_coding(struct jpegls_coding *coding, const struct jpegls_preset 
         .near = (int32_t)near,
         .step = (int32_t)step,
         .range = (int32_t)range,
+        .wrap = (int32_t)(range * step),
         .reset = preset->reset,
         .raw_bits = bits_for(range),
         .longest = 2 * (sample_bits + larger(8, sample_bits)),

@@ -40,6 +40,7 @@ struct jpegls_coding {
     int32_t near;         /* greatest difference from the original                              */
     int32_t step;         /* 2 * near + 1                                                       */
     int32_t range;        /* number of different errors (RANGE)                                 */
+    int32_t wrap;         /* range * step: what lies between samples that are coded alike       */
     uint32_t reset;       /* number of errors after which the older ones count half (RESET)     */
     uint32_t raw_bits;    /* of an error that is not coded by its unary part (qbpp)             */
     uint32_t longest;     /* bits of the longest code (LIMIT)                                   */
@@ -56,7 +57,7 @@ struct jpegls_context {
     uint16_t n;
     int16_t c;
     uint16_t k;
-    uint16_t flip; /* 1: the errors' order is turned round (A.5.2) */
+    int16_t flip; /* -1: the errors' order is turned round (A.5.2) */
 };
 _Static_assert(sizeof(struct jpegls_context) == 16, "contexts are found by multiples of 16");
 
