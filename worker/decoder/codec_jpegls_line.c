@@ -1,16 +1,16 @@
 /* From one pixel to the next there is a chain: the pixel gives the context of its neighbour, the context says
- * how the neighbour's code is to be read. All that does not depend on the pixel to the left is kept out of
- * it: what the row above says of the context is there beforehand (slopes), and what a context says of its
- * next code is computed when it is left. Nothing that the picture decides is a branch, but runs and long
- * codes. */
+ * how the neighbour's code is to be read. What does not depend on the pixel to the left is kept out of it:
+ * what the row above says is there beforehand (struct jpegls_ahead), and what a context says of its next code
+ * is computed when it is left. Nothing that the picture decides is a branch, but runs and long codes. */
 #include "worker/decoder/codec_jpegls_line.h"
 
 #define ALWAYS_INLINE inline __attribute__((always_inline))
 #define NEVER_INLINE __attribute__((noinline))
 #define RARELY(condition) __builtin_expect((condition), 0)
 
-/* The greatest mapped error: with it no A overflows (N is at most 65535), and no k exceeds JPEGLS_K_MAX. */
-#define MAPPED_MAX 131071u
+/* The greatest mapped error. Writers need no more than 65536. With errors of up to 65535 A, of at most 65535
+ * errors and one more, does not overflow, and k does not exceed JPEGLS_K_MAX. */
+#define MAPPED_MAX 131069u
 #define FAILED UINT32_MAX
 
 static const uint8_t run_bits[32] = {0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2,  2,  3,  3,  3,  3,
@@ -87,12 +87,10 @@ static ALWAYS_INLINE void update(struct jpegls_context *context, int32_t error,
         context->flip = (int16_t)((((int32_t)k - 1) & (2 * b + n - 1)) >> 31);
 }
 
-/* A.4.5 and A.7. `is_plain`: lossless, and the samples fill their bits. */
-static ALWAYS_INLINE int64_t reconstruct(const struct jpegls_coding *coding, int64_t predicted, int64_t error,
-                                         bool is_plain)
+/* The sample of a prediction and its error, wherever errors are taken modulo something else than a power of
+ * two (A.4.5). */
+static ALWAYS_INLINE int64_t reconstruct(const struct jpegls_coding *coding, int64_t predicted, int64_t error)
 {
-    if (is_plain)
-        return (predicted + error) & coding->maxval;
     int64_t value = predicted + error * coding->step;
     if (value < -coding->near)
         value += coding->wrap;
@@ -102,20 +100,34 @@ static ALWAYS_INLINE int64_t reconstruct(const struct jpegls_coding *coding, int
     return value > coding->maxval ? coding->maxval : value;
 }
 
-/* The median of left, above, and the plane through the three (A.4.1). */
-static ALWAYS_INLINE int64_t predict(int64_t left, int64_t above, int64_t corner)
+/* The median of left, above, and the plane through the three (A.4.1): above, but no further from left than
+ * the row above rises or falls. */
+static ALWAYS_INLINE int64_t predict(int64_t left, int64_t above, int64_t rise, int64_t fall)
 {
-    const int64_t low = left < above ? left : above, high = left < above ? above : left;
-    int64_t plane = left + above - corner;
-    plane = plane < low ? low : plane;
-    return plane > high ? high : plane;
+    const int64_t least = left - fall, most = left + rise;
+    const int64_t predicted = above < least ? least : above;
+    return predicted > most ? most : predicted;
 }
 
-/* The next sample, in the context that is `place` bytes from the first; -1 where there is no code. `sign`: 0,
- * or -1 where the context stands for its mirror image. */
-static ALWAYS_INLINE int64_t regular(struct jpegls_scan *scan, const struct jpegls_coding *coding,
-                                     uint64_t *at, int64_t place, int64_t sign, int64_t predicted,
-                                     bool is_plain)
+/* The context at column x, in bytes from the first one; 0 where nothing differs. *sign: -1 where it stands
+ * for the mirror image (A.3.4). */
+static ALWAYS_INLINE int64_t find_context(const struct jpegls_ahead *ahead, const int8_t *levels, uint32_t x,
+                                          int64_t left, int64_t *sign)
+{
+    const int64_t level = levels[ahead->centres[x] - left], place = ahead->places[x];
+    if (place != 0) {
+        *sign = ahead->signs[x];
+        return place + level;
+    }
+    *sign = level >> 63;
+    return (level ^ *sign) - *sign;
+}
+
+/* The next sample, in the context found; false where there is no code. `is_plain`: lossless, and the samples
+ * fill their bits. */
+static ALWAYS_INLINE bool regular(struct jpegls_scan *scan, const struct jpegls_coding *coding, uint64_t *at,
+                                  int64_t place, int64_t sign, int64_t predicted, bool is_plain,
+                                  int64_t *value)
 {
     struct jpegls_context *context = (void *)((char *)scan->contexts + place);
     uint64_t word = jpegls_bits_peek(scan->bits.bytes, *at), mapped;
@@ -124,14 +136,14 @@ static ALWAYS_INLINE int64_t regular(struct jpegls_scan *scan, const struct jpeg
         struct code code = read_code(&scan->bits, *at, k, coding->zeros_max, coding->raw_bits);
         mapped = code.value;
         if (mapped == FAILED)
-            return -1;
+            return false;
         *at = code.at;
     } else {
         /* The one on top, which ends the zeros, is shifted down with the bits below it: once too many. */
         word <<= zeros;
         mapped = (((uint64_t)zeros - 1) << k) + (word >> (63 - k));
         if (RARELY(mapped > MAPPED_MAX))
-            return -1;
+            return false;
         *at += zeros + 1 + k;
     }
     /* Of the two mirrors and of -x being ~x + 1 as little as possible waits for the code. */
@@ -140,13 +152,12 @@ static ALWAYS_INLINE int64_t regular(struct jpegls_scan *scan, const struct jpeg
     predicted = predicted < 0 ? 0 : predicted;
     predicted = predicted > coding->maxval ? coding->maxval : predicted;
     const int64_t mirror = sign ^ flip;
-    int64_t value;
     if (is_plain)
-        value = (predicted - sign + (half ^ mirror ^ odd)) & coding->maxval;
+        *value = (predicted - sign + (half ^ mirror ^ odd)) & coding->maxval;
     else
-        value = reconstruct(coding, predicted, (half ^ mirror ^ odd) - sign, false);
+        *value = reconstruct(coding, predicted, (half ^ mirror ^ odd) - sign);
     update(context, (int32_t)(half ^ odd ^ flip), coding, is_plain);
-    return value;
+    return true;
 }
 
 /* ---- runs ----------------------------------------------------------------------------------------- */
@@ -198,7 +209,7 @@ static int32_t read_interruption(struct jpegls_scan *scan, uint64_t *at, bool al
         context->negative >>= 1;
     }
     context->n++;
-    return (int32_t)reconstruct(coding, alike ? left : above, !alike && left > above ? -error : error, false);
+    return (int32_t)reconstruct(coding, alike ? left : above, !alike && left > above ? -error : error);
 }
 
 static bool are_alike(const struct jpegls_coding *coding, int32_t left, int32_t above)
@@ -279,55 +290,44 @@ static ALWAYS_INLINE uint32_t decode_line(struct jpegls_scan *scan, uint32_t com
 {
     const uint16_t *const row_above = scan->above[component];
     uint16_t *const line = scan->line[component];
-    const int16_t *const slopes = scan->slopes[component];
+    const struct jpegls_ahead ahead = scan->ahead[component];
     const int8_t *const levels = scan->levels;
-    const int64_t negated = scan->negated;
     const uint32_t columns = scan->columns;
     const struct jpegls_coding coding = scan->coding; /* no store to a context can alter the copy */
     uint64_t at = scan->bits.at;
-    int64_t left = line[-1], corner = row_above[-1];
+    int64_t left = line[-1];
     for (uint32_t x = 0; x < columns;) {
-        const int64_t slope = slopes[x], above = row_above[x];
-        int64_t sign = slope >> 63, place;
-        if (slope != 0) {
-            place = (slope ^ sign) - sign + levels[(sign & negated) + corner - left];
-        } else {
-            const int64_t level = levels[corner - left];
-            if (level == 0) {
-                struct run run = decode_run(scan, component, at, x);
-                if (run.length == FAILED)
-                    return leave_in_run(scan, at, x, run);
-                at = run.at;
-                x += run.length;
-                left = line[(ptrdiff_t)x - 1];
-                corner = row_above[(ptrdiff_t)x - 1];
-                continue;
-            }
-            sign = level >> 63;
-            place = (level ^ sign) - sign;
+        int64_t sign;
+        const int64_t place = find_context(&ahead, levels, x, left, &sign);
+        if (place == 0) {
+            struct run run = decode_run(scan, component, at, x);
+            if (run.length == FAILED)
+                return leave_in_run(scan, at, x, run);
+            at = run.at;
+            x += run.length;
+            left = line[(ptrdiff_t)x - 1];
+            continue;
         }
-        const int64_t value =
-            regular(scan, &coding, &at, place, sign, predict(left, above, corner), is_plain);
-        if (RARELY(value < 0))
+        const int64_t predicted = predict(left, row_above[x], ahead.rises[x], ahead.falls[x]);
+        if (!regular(scan, &coding, &at, place, sign, predicted, is_plain, &left))
             return leave(scan, at, x);
-        line[x++] = (uint16_t)value;
-        left = value;
-        corner = above;
+        line[x++] = (uint16_t)left;
     }
     return leave(scan, at, columns);
 }
 
-/* All components of the sample interleaved rows' column x, in regular mode; false where there is no code. */
+/* Column x of all components in regular mode; false where there is no code. A component in which nothing
+ * differs has the first context. */
 static ALWAYS_INLINE bool decode_pixel(struct jpegls_scan *scan, const struct jpegls_coding *coding,
-                                       uint64_t *at, uint32_t x, const int32_t *places, bool is_plain)
+                                       uint64_t *at, uint32_t x, const int64_t *places, const int64_t *signs,
+                                       bool is_plain)
 {
     for (uint32_t i = 0; i < scan->components; i++) {
         uint16_t *line = scan->line[i] + x;
-        const uint16_t *above = scan->above[i] + x;
-        const int32_t sign = places[i] >> 31;
-        const int64_t value = regular(scan, coding, at, (places[i] ^ sign) - sign, sign,
-                                      predict(line[-1], above[0], above[-1]), is_plain);
-        if (RARELY(value < 0))
+        const struct jpegls_ahead *ahead = &scan->ahead[i];
+        const int64_t predicted = predict(line[-1], scan->above[i][x], ahead->rises[x], ahead->falls[x]);
+        int64_t value;
+        if (!regular(scan, coding, at, places[i], signs[i], predicted, is_plain, &value))
             return false;
         line[0] = (uint16_t)value;
     }
@@ -339,10 +339,10 @@ static ALWAYS_INLINE uint32_t decode_samples(struct jpegls_scan *scan, bool is_p
     const struct jpegls_coding coding = scan->coding;
     uint64_t at = scan->bits.at;
     for (uint32_t x = 0; x < scan->columns;) {
-        int32_t places[JPEGLS_COMPONENTS], any = 0;
+        int64_t places[JPEGLS_COMPONENTS], signs[JPEGLS_COMPONENTS], any = 0;
         for (uint32_t i = 0; i < scan->components; i++) {
-            const ptrdiff_t before = (ptrdiff_t)x - 1;
-            places[i] = scan->slopes[i][x] + scan->levels[scan->above[i][before] - scan->line[i][before]];
+            places[i] =
+                find_context(&scan->ahead[i], scan->levels, x, scan->line[i][(ptrdiff_t)x - 1], &signs[i]);
             any |= places[i];
         }
         if (any == 0) {
@@ -354,7 +354,7 @@ static ALWAYS_INLINE uint32_t decode_samples(struct jpegls_scan *scan, bool is_p
             continue;
         }
         uint64_t behind = at;
-        if (!decode_pixel(scan, &coding, &behind, x, places, is_plain))
+        if (!decode_pixel(scan, &coding, &behind, x, places, signs, is_plain))
             return leave(scan, at, x);
         at = behind;
         x++;

@@ -5,8 +5,8 @@
 #include "worker/decoder/codec_jpegls_scan.h"
 
 /* Decode scan->line[component], or with interleaved samples the lines of all components, of which `component`
- * is then the first, 0. The lines above and the slopes are ready. Returns how many columns are right: all, or
- * those ahead of what could not be decoded, where scan->bits.at then is. */
+ * is then the first, 0. The lines above and what they say ahead are ready. Returns how many columns are
+ * right: all, or those in front of what could not be decoded, where scan->bits.at then is. */
 typedef uint32_t jpegls_line_fn(struct jpegls_scan *scan, uint32_t component);
 
 /* The fastest that this machine runs for the scan's coding. */

@@ -7,7 +7,8 @@
 #include "worker/decoder/vectors.h"
 
 #define DEFAULT_RESET 64u
-#define MARGIN 1u /* samples at either end of a line that are not of the picture */
+#define LINE_ARRAYS 9u /* of uint16_t, for a component: two lines, and what is known ahead */
+#define MARGIN 1u      /* samples at either end of a line that are not of the picture */
 
 /* ---- parameters ------------------------------------------------------------------------------------ */
 
@@ -117,19 +118,23 @@ static bool make_table(struct jpegls_scan *scan, struct error *err)
     return true;
 }
 
-/* Two lines, the levels and the slopes, for each component. */
+/* Each component's two lines, and the arrays of what is known ahead. */
 static bool make_lines(struct jpegls_scan *scan, struct error *err)
 {
-    const size_t width = (size_t)scan->columns + 2 * MARGIN;
-    if (!alloc_pixels(&scan->lines, width * scan->components, 4 * sizeof(uint16_t), 0, err))
+    const size_t width = ((size_t)scan->columns + 2 * MARGIN + 15) / 16 * 16;
+    if (!alloc_pixels(&scan->lines, width * scan->components, LINE_ARRAYS * sizeof(uint16_t), 0, err))
         return false;
     uint16_t *next = scan->lines;
     for (uint32_t i = 0; i < scan->components; i++) {
         scan->line[i] = next + MARGIN;
         scan->above[i] = next + width + MARGIN;
-        scan->steps[i] = (int16_t *)(next + 2 * width) + MARGIN;
-        scan->slopes[i] = (int16_t *)(next + 3 * width) + MARGIN;
-        next += 4 * width;
+        scan->ahead[i] = (struct jpegls_ahead){.steps = (int16_t *)(next + 2 * width) + MARGIN,
+                                               .places = next + 3 * width,
+                                               .signs = (int16_t *)(next + 4 * width),
+                                               .rises = next + 5 * width,
+                                               .falls = next + 6 * width,
+                                               .centres = (void *)(next + 7 * width)};
+        next += LINE_ARRAYS * width;
     }
     return true;
 }
@@ -143,16 +148,32 @@ static inline int16_t level_between(uint16_t a, uint16_t b, const uint16_t *leve
     return a > b ? (int16_t)-level : level;
 }
 
-/* The level from each column above to the next, then what two of them say together. */
+/* One simple loop after another, for the compiler to make vectors of them. */
 FOR_EACH_VECTOR_WIDTH
-static void find_slopes(const uint16_t *restrict above, ptrdiff_t columns, const uint16_t *levels,
-                        int16_t *restrict steps, int16_t *restrict slopes)
+static void look_ahead(const struct jpegls_scan *scan, const uint16_t *restrict above,
+                       const struct jpegls_ahead *ahead)
 {
-    const uint16_t own[4] = {levels[0], levels[1], levels[2], levels[3]};
+    const uint16_t own[4] = {scan->coding.levels[0], scan->coding.levels[1], scan->coding.levels[2],
+                             scan->coding.levels[3]};
+    const ptrdiff_t columns = (ptrdiff_t)scan->columns;
+    const int32_t negated = scan->negated;
+    int16_t *restrict steps = ahead->steps, *restrict signs = ahead->signs;
+    uint16_t *restrict places = ahead->places, *restrict rises = ahead->rises, *restrict falls = ahead->falls;
+    int32_t *restrict centres = ahead->centres;
     for (ptrdiff_t x = -1; x < columns; x++)
         steps[x] = level_between(above[x], above[x + 1], own);
+    for (ptrdiff_t x = 0; x < columns; x++) {
+        const int16_t place = (int16_t)(16 * 9 * (9 * steps[x] + steps[x - 1]));
+        places[x] = (uint16_t)(place < 0 ? -place : place);
+        signs[x] = place < 0 ? -1 : 0;
+    }
+    for (ptrdiff_t x = 0; x < columns; x++) {
+        const uint16_t corner = above[x - 1], up = above[x];
+        rises[x] = (uint16_t)(up > corner ? up - corner : 0);
+        falls[x] = (uint16_t)(corner > up ? corner - up : 0);
+    }
     for (ptrdiff_t x = 0; x < columns; x++)
-        slopes[x] = (int16_t)(144 * (9 * steps[x] + steps[x - 1]));
+        centres[x] = above[x - 1] + (signs[x] & negated);
 }
 
 /* ---- rows ------------------------------------------------------------------------------------------- */
@@ -204,7 +225,7 @@ static void turn_lines(struct jpegls_scan *scan)
         line[-1] = above[0];
         scan->above[i] = above;
         scan->line[i] = line;
-        find_slopes(above, (ptrdiff_t)scan->columns, scan->coding.levels, scan->steps[i], scan->slopes[i]);
+        look_ahead(scan, above, &scan->ahead[i]);
     }
 }
 

@@ -12,7 +12,7 @@
 
 #define JPEGLS_COMPONENTS 4u
 #define JPEGLS_CONTEXTS 365u
-#define JPEGLS_K_MAX 18u
+#define JPEGLS_K_MAX 16u
 
 enum jpegls_interleave { JPEGLS_BY_PLANE, JPEGLS_BY_LINE, JPEGLS_BY_SAMPLE };
 
@@ -68,6 +68,17 @@ struct jpegls_run_context {
     uint32_t negative; /* Nn */
 };
 
+/* What the row above says of each column before its row is decoded: arrays. Q1 and Q2 are levels of
+ * differences above, from -4 to 4 (A.3.3). */
+struct jpegls_ahead {
+    int16_t *steps;   /* Q1; [-1] too                                                            */
+    uint16_t *places; /* the context if Q3 is 0, in bytes from the first: 16 * 9 * |9 * Q1 + Q2| */
+    int16_t *signs;   /* -1: of Q1 and Q2 the mirror image has a context (A.3.4)                 */
+    int32_t *centres; /* levels[centre - left] is Q3, or where it is the mirror image's, -Q3     */
+    uint16_t *rises;  /* by which the sample above exceeds the one to its left, or 0             */
+    uint16_t *falls;  /* by which it falls short of it, or 0                                     */
+};
+
 struct jpegls_scan {
     struct jpegls_coding coding;
     struct jpegls_bits bits;
@@ -85,9 +96,7 @@ struct jpegls_scan {
     /* The row being decoded and the one above, each with a sample more at both ends. */
     uint16_t *line[JPEGLS_COMPONENTS];
     uint16_t *above[JPEGLS_COMPONENTS];
-    /* For each column, of the row above alone: Q1, and 16 * 9 * (9 * Q1 + Q2). */
-    int16_t *steps[JPEGLS_COMPONENTS];
-    int16_t *slopes[JPEGLS_COMPONENTS];
+    struct jpegls_ahead ahead[JPEGLS_COMPONENTS];
     void *table; /* what is to be freed */
     void *lines;
 };
