@@ -387,11 +387,12 @@ out:
 /* One segment, or a scan with its coded data, from reader->at on. */
 static bool decode_segment(struct reader *reader, uint8_t marker, struct error *err)
 {
-    if (reader->length - reader->at < 2)
+    const size_t left = reader->length - reader->at;
+    const size_t size = left < 2 ? 2 : u16_big(reader->stream + reader->at);
+    if (size < 2 || (size > left && !reader->has_samples))
         return refuse(err, "a segment is cut");
-    const size_t size = u16_big(reader->stream + reader->at);
-    if (size < 2 || size > reader->length - reader->at)
-        return refuse(err, "a segment is cut");
+    if (size > left)
+        return ends_early(reader, err);
     const struct segment segment = {reader->stream + reader->at + 2, size - 2};
     reader->at += size;
     return marker == MARKER_SOS ? decode_scan(reader, segment, err)
