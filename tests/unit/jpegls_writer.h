@@ -305,7 +305,7 @@ static int jls_run(struct jls_state *s, int row, int column, int first, int coun
         return column;
     for (int i = first; i < first + count; i++) {
         int ra = jls_sample(s, row, column - 1, i), rb = jls_sample(s, row - 1, column, i);
-        bool alike = s->scan->interleave != 2 && abs(ra - rb) <= s->near;
+        bool alike = count == 1 && abs(ra - rb) <= s->near;
         jls_interruption(s, ra, rb, alike, *index, jls_at(s, row, column, i));
     }
     if (*index > 0)

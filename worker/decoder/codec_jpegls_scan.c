@@ -188,7 +188,7 @@ bool jpegls_scan_init(struct jpegls_scan *scan, const struct jpegls_setup *setup
     set_coding(&scan->coding, &preset, setup->near);
     scan->columns = setup->columns;
     scan->components = setup->components;
-    scan->by_sample = setup->interleave == JPEGLS_BY_SAMPLE;
+    scan->by_sample = setup->interleave == JPEGLS_BY_SAMPLE && setup->components > 1;
     return make_table(scan, err) && make_lines(scan, err);
 }
 
