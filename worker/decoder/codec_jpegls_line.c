@@ -16,6 +16,11 @@
 static const uint8_t run_bits[32] = {0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2,  2,  3,  3,  3,  3,
                                      4, 4, 5, 5, 6, 6, 7, 7, 8, 9, 10, 11, 12, 13, 14, 15}; /* J */
 
+/* Samples that n ones stand for, counted from index 0 on: the sum of 1 << run_bits[i] for i below n. */
+static const uint32_t run_samples[32] = {0,   1,   2,   3,   4,    6,    8,    10,   12,    16,   20,
+                                         24,  28,  36,  44,  52,   60,   76,   92,   124,   156,  220,
+                                         284, 412, 540, 796, 1308, 2332, 4380, 8476, 16668, 33052};
+
 struct code {
     uint64_t at;    /* behind it */
     uint32_t value; /* or FAILED */
@@ -162,8 +167,9 @@ static ALWAYS_INLINE bool regular(struct jpegls_scan *scan, const struct jpegls_
 
 /* ---- runs ----------------------------------------------------------------------------------------- */
 
-/* The length of a run of at most `left` samples (A.7.1). */
-static struct run read_run(const struct jpegls_bits *bits, uint64_t at, uint32_t *index, uint32_t left)
+/* The length of a run of at most `left` samples, piece by piece (A.7.1). */
+static NEVER_INLINE struct run read_pieces(const struct jpegls_bits *bits, uint64_t at, uint32_t *index,
+                                           uint32_t left)
 {
     uint32_t length = 0;
     while ((jpegls_bits_peek(bits->bytes, at) >> 63) != 0) {
@@ -177,10 +183,37 @@ static struct run read_run(const struct jpegls_bits *bits, uint64_t at, uint32_t
         *index += *index < 31;
     }
     const uint32_t count = run_bits[*index];
-    length += (uint32_t)((jpegls_bits_peek(bits->bytes, at) << 1) >> 1 >> (63 - count));
+    length += (uint32_t)(jpegls_bits_peek(bits->bytes, at) >> (63 - count));
     at += 1 + count;
     /* There is a sample behind it, or the writer would have said that the run ends with the row. */
     return (struct run){at, at <= bits->end && length < left ? length : FAILED};
+}
+
+/* The same. Most runs are short, and their ones and what follows are all in one word. */
+static ALWAYS_INLINE struct run read_run(const struct jpegls_bits *bits, uint64_t at, uint32_t *index,
+                                         uint32_t left)
+{
+    const uint64_t word = jpegls_bits_peek(bits->bytes, at);
+    const uint32_t start = *index, ones = (uint32_t)__builtin_clzll(~word | 1), end = start + ones;
+    if (end > 31 || ones > JPEGLS_PEEKED - 1 - 15)
+        return read_pieces(bits, at, index, left);
+    const uint32_t count = run_bits[end];
+    const uint32_t length = run_samples[end] - run_samples[start] + (uint32_t)(word << ones >> (63 - count));
+    at += ones + 1 + count;
+    if (length >= left || at > bits->end)
+        return read_pieces(bits, at - ones - 1 - count, index, left);
+    *index = end;
+    return (struct run){at, length};
+}
+
+/* The same sample `length` times; up to JPEGLS_FILL - 1 places behind are overwritten. */
+static ALWAYS_INLINE void fill(uint16_t *line, uint16_t sample, uint32_t length)
+{
+    const uint64_t four = sample * UINT64_C(0x0001000100010001);
+    for (uint32_t i = 0; i < length; i += JPEGLS_FILL) {
+        memcpy(line + i, &four, sizeof four);
+        memcpy(line + i + 4, &four, sizeof four);
+    }
 }
 
 /* The sample that ends a run (A.7.2), from the one to the left and the one above; -1 where there is no code.
@@ -227,8 +260,7 @@ static NEVER_INLINE struct run decode_run(struct jpegls_scan *scan, uint32_t com
     struct run run = read_run(&scan->bits, at, index, scan->columns - x);
     if (run.length == FAILED)
         return run;
-    for (uint32_t i = 0; i < run.length; i++)
-        line[i] = (uint16_t)left;
+    fill(line, (uint16_t)left, run.length);
     if (run.length == scan->columns - x)
         return run;
     const int32_t above = scan->above[component][x + run.length];
@@ -250,8 +282,7 @@ static struct run decode_runs(struct jpegls_scan *scan, uint64_t at, uint32_t x)
         return run;
     for (uint32_t component = 0; component < scan->components; component++) {
         uint16_t *line = scan->line[component] + x;
-        for (uint32_t i = 0; i < run.length; i++)
-            line[i] = line[-1];
+        fill(line, line[-1], run.length);
     }
     if (run.length == scan->columns - x)
         return run;

@@ -118,10 +118,16 @@ static bool make_table(struct jpegls_scan *scan, struct error *err)
     return true;
 }
 
+/* Samples that a line has room for: a multiple of 16, so that all arrays are aligned. */
+static size_t line_width(const struct jpegls_scan *scan)
+{
+    return ((size_t)scan->columns + MARGIN + JPEGLS_FILL + 15) / 16 * 16;
+}
+
 /* Each component's two lines, and the arrays of what is known ahead. */
 static bool make_lines(struct jpegls_scan *scan, struct error *err)
 {
-    const size_t width = ((size_t)scan->columns + 2 * MARGIN + 15) / 16 * 16;
+    const size_t width = line_width(scan);
     if (!alloc_pixels(&scan->lines, width * scan->components, LINE_ARRAYS * sizeof(uint16_t), 0, err))
         return false;
     uint16_t *next = scan->lines;
@@ -202,7 +208,7 @@ void jpegls_scan_clear(struct jpegls_scan *scan)
 
 void jpegls_scan_restart(struct jpegls_scan *scan, const struct jpegls_bits *bits)
 {
-    const size_t width = (size_t)scan->columns + 2 * MARGIN;
+    const size_t width = line_width(scan);
     const uint32_t a = larger(2, ((uint32_t)scan->coding.range + 32) / 64);
     const uint32_t k = bits_for(a); /* with N being 1 */
     for (uint32_t i = 0; i < JPEGLS_CONTEXTS; i++)

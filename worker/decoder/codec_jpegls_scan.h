@@ -13,6 +13,7 @@
 #define JPEGLS_COMPONENTS 4u
 #define JPEGLS_CONTEXTS 365u
 #define JPEGLS_K_MAX 16u
+#define JPEGLS_FILL 8u /* samples that are written at once, and so perhaps beyond the end of a line */
 
 enum jpegls_interleave { JPEGLS_BY_PLANE, JPEGLS_BY_LINE, JPEGLS_BY_SAMPLE };
 
@@ -93,7 +94,7 @@ struct jpegls_scan {
      * entries further on. */
     const int8_t *levels;
     int32_t negated;
-    /* The row being decoded and the one above, each with a sample more at both ends. */
+    /* The row being decoded and the one above, each with a sample more in front, and JPEGLS_FILL behind. */
     uint16_t *line[JPEGLS_COMPONENTS];
     uint16_t *above[JPEGLS_COMPONENTS];
     struct jpegls_ahead ahead[JPEGLS_COMPONENTS];
