@@ -6,33 +6,15 @@
 #include "common/alloc.h"
 #include "worker/decoder/codec.h"
 #include "worker/decoder/codec_jpegls_scan.h"
+#include "worker/decoder/jpeg_header.h"
 
 #define PRECISION_MIN 2u
 #define PRECISION_MAX 16u
 
-enum marker {
-    MARKER_TEM = 0x01,
-    MARKER_SOF0 = 0xC0,
-    MARKER_DHT = 0xC4,
-    MARKER_DAC = 0xCC,
-    MARKER_SOF15 = 0xCF,
-    MARKER_RST0 = 0xD0,
-    MARKER_SOI = 0xD8,
-    MARKER_EOI = 0xD9,
-    MARKER_SOS = 0xDA,
-    MARKER_DRI = 0xDD,
-    MARKER_APP8 = 0xE8,
-    MARKER_SOF55 = 0xF7,
-    MARKER_LSE = 0xF8,
-};
+enum jpegls_marker { MARKER_APP8 = 0xE8, MARKER_LSE = 0xF8 }; /* besides those of jpeg_header.h */
 
 /* Of an APP8 segment "mrfx", an extension by Hewlett-Packard: what was done to red, green and blue. */
 enum transform { TRANSFORM_NONE, TRANSFORM_HP1, TRANSFORM_HP2, TRANSFORM_HP3 };
-
-struct segment {
-    const uint8_t *body;
-    size_t length;
-};
 
 /* A scan's own header. */
 struct scan_header {
@@ -74,13 +56,13 @@ static bool refuse(struct error *err, const char *why)
 /* ---- headers --------------------------------------------------------------------------------------- */
 
 /* The stream's own word against the header's, before anything is allocated by it. */
-static bool read_frame_header(struct reader *reader, struct segment segment, struct error *err)
+static bool read_frame_header(struct reader *reader, const struct jpeg_segment *segment, struct error *err)
 {
     const struct codec_frame *frame = reader->frame;
-    const uint8_t *body = segment.body;
+    const uint8_t *body = segment->body;
     if (reader->has_frame)
         return refuse(err, "two frame headers");
-    if (segment.length < 6 || segment.length < 6 + 3 * (size_t)body[5])
+    if (segment->length < 6 || segment->length < 6 + 3 * (size_t)body[5])
         return refuse(err, "the frame header is cut");
     reader->precision = body[0];
     const uint32_t rows = u16_big(body + 1), columns = u16_big(body + 3), components = body[5];
@@ -92,8 +74,8 @@ static bool read_frame_header(struct reader *reader, struct segment segment, str
     if (reader->precision < PRECISION_MIN || reader->precision > PRECISION_MAX)
         return error_input(err, CATEGORY_UNDECODABLE, CODE_CODEC, "a JPEG-LS stream of %u bits",
                            reader->precision);
-    if (components < 1 || components > JPEGLS_COMPONENTS || rows == 0 || columns == 0)
-        return refuse(err, "a frame of nothing, or of more than four components");
+    if (rows == 0 || columns == 0)
+        return refuse(err, "no rows or no columns");
     for (uint32_t i = 0; i < components; i++) {
         reader->ids[i] = body[6 + 3 * i];
         if (body[7 + 3 * i] != 0x11)
@@ -106,16 +88,16 @@ static bool read_frame_header(struct reader *reader, struct segment segment, str
     return true;
 }
 
-static bool read_preset(struct reader *reader, struct segment segment, struct error *err)
+static bool read_preset(struct reader *reader, const struct jpeg_segment *segment, struct error *err)
 {
-    const uint8_t *body = segment.body;
-    if (segment.length < 1)
+    const uint8_t *body = segment->body;
+    if (segment->length < 1)
         return refuse(err, "parameters are cut");
     if (body[0] == 2 || body[0] == 3)
         return refuse(err, "a mapping table");
     if (body[0] != 1)
         return refuse(err, "parameters of no known kind");
-    if (segment.length != 11)
+    if (segment->length != 11)
         return refuse(err, "parameters are cut");
     reader->preset = (struct jpegls_preset){u16_big(body + 1), u16_big(body + 3), u16_big(body + 5),
                                             u16_big(body + 7), u16_big(body + 9)};
@@ -123,23 +105,23 @@ static bool read_preset(struct reader *reader, struct segment segment, struct er
 }
 
 /* Of two, three or four bytes (C.2.5). */
-static bool read_interval(struct reader *reader, struct segment segment, struct error *err)
+static bool read_interval(struct reader *reader, const struct jpeg_segment *segment, struct error *err)
 {
-    if (segment.length < 2 || segment.length > 4)
+    if (segment->length < 2 || segment->length > 4)
         return refuse(err, "a restart interval of no known size");
     reader->interval = 0;
-    for (size_t i = 0; i < segment.length; i++)
-        reader->interval = reader->interval << 8 | segment.body[i];
+    for (size_t i = 0; i < segment->length; i++)
+        reader->interval = reader->interval << 8 | segment->body[i];
     return true;
 }
 
-static bool read_transform(struct reader *reader, struct segment segment, struct error *err)
+static bool read_transform(struct reader *reader, const struct jpeg_segment *segment, struct error *err)
 {
-    if (segment.length != 5 || memcmp(segment.body, "mrfx", 4) != 0)
+    if (segment->length != 5 || memcmp(segment->body, "mrfx", 4) != 0)
         return true;
-    if (segment.body[4] > TRANSFORM_HP3)
+    if (segment->body[4] > TRANSFORM_HP3)
         return refuse(err, "a colour transform that is none of HP1, HP2 and HP3");
-    reader->transform = segment.body[4];
+    reader->transform = segment->body[4];
     return true;
 }
 
@@ -148,11 +130,11 @@ static bool is_other_frame_header(uint8_t marker)
     return marker >= MARKER_SOF0 && marker <= MARKER_SOF15 && marker != MARKER_DHT && marker != MARKER_DAC;
 }
 
-static bool read_segment(struct reader *reader, uint8_t marker, struct segment segment, struct error *err)
+static bool read_segment(struct reader *reader, const struct jpeg_segment *segment, struct error *err)
 {
-    if (is_other_frame_header(marker))
+    if (is_other_frame_header(segment->marker))
         return refuse(err, "another kind of JPEG");
-    switch (marker) {
+    switch (segment->marker) {
     case MARKER_SOF55:
         return read_frame_header(reader, segment, err);
     case MARKER_LSE:
@@ -177,14 +159,14 @@ static bool find_place(const struct reader *reader, uint8_t id, uint32_t taken, 
     return false;
 }
 
-static bool read_scan_header(struct reader *reader, struct segment segment, struct scan_header *scan,
-                             struct error *err)
+static bool read_scan_header(struct reader *reader, const struct jpeg_segment *segment,
+                             struct scan_header *scan, struct error *err)
 {
-    const uint8_t *body = segment.body;
+    const uint8_t *body = segment->body;
     uint32_t taken = reader->done;
     if (!reader->has_frame)
         return refuse(err, "a scan without a frame header");
-    if (segment.length < 1 || segment.length != 4 + 2 * (size_t)body[0])
+    if (segment->length < 1 || segment->length != 4 + 2 * (size_t)body[0])
         return refuse(err, "the scan header is cut");
     scan->components = body[0];
     if (scan->components < 1 || scan->components > reader->frame->samples)
@@ -313,21 +295,6 @@ static enum jpegls_outcome decode_rows(struct reader *reader, const struct scan_
                : JPEGLS_INVALID;
 }
 
-/* The marker that follows the coded data, behind which reader->at is then; 0 at the end of the stream. */
-static uint8_t next_marker(struct reader *reader)
-{
-    size_t at = reader->at;
-    while (at + 1 < reader->length &&
-           (reader->stream[at] != 0xFF || reader->stream[at + 1] == 0xFF || reader->stream[at + 1] == 0))
-        at++;
-    if (at + 1 >= reader->length) {
-        reader->at = reader->length;
-        return 0;
-    }
-    reader->at = at + 2;
-    return reader->stream[at + 1];
-}
-
 static enum jpegls_outcome decode_intervals(struct reader *reader, const struct scan_header *header,
                                             struct jpegls_scan *scan)
 {
@@ -335,9 +302,12 @@ static enum jpegls_outcome decode_intervals(struct reader *reader, const struct 
     enum jpegls_outcome outcome = JPEGLS_DECODED;
     for (uint32_t row = 0, restarts = 0; row < rows && outcome == JPEGLS_DECODED; restarts++) {
         if (row > 0) {
-            const uint8_t marker = next_marker(reader);
-            if (marker != MARKER_RST0 + (restarts + 7) % 8)
-                return marker == 0 || marker == MARKER_EOI ? JPEGLS_ENDS_EARLY : JPEGLS_INVALID;
+            struct jpeg_segment segment;
+            if (jpeg_segment_next(reader->stream, reader->length, &reader->at, &segment) != NULL ||
+                segment.marker == MARKER_EOI)
+                return JPEGLS_ENDS_EARLY;
+            if (segment.marker != MARKER_RST0 + (restarts + 7) % 8)
+                return JPEGLS_INVALID;
         }
         struct jpegls_bits bits;
         const uint32_t left = rows - row;
@@ -360,7 +330,7 @@ static bool ends_early(struct reader *reader, struct error *err)
     return true;
 }
 
-static bool decode_scan(struct reader *reader, struct segment segment, struct error *err)
+static bool decode_scan(struct reader *reader, const struct jpeg_segment *segment, struct error *err)
 {
     struct scan_header header = {.components = 0};
     struct jpegls_scan scan = {.table = NULL};
@@ -384,37 +354,24 @@ out:
     return ok;
 }
 
-/* One segment, or a scan with its coded data, from reader->at on. */
-static bool decode_segment(struct reader *reader, uint8_t marker, struct error *err)
-{
-    const size_t left = reader->length - reader->at;
-    const size_t size = left < 2 ? 2 : u16_big(reader->stream + reader->at);
-    if (size < 2 || (size > left && !reader->has_samples))
-        return refuse(err, "a segment is cut");
-    if (size > left)
-        return ends_early(reader, err);
-    const struct segment segment = {reader->stream + reader->at + 2, size - 2};
-    reader->at += size;
-    return marker == MARKER_SOS ? decode_scan(reader, segment, err)
-                                : read_segment(reader, marker, segment, err);
-}
-
 /* All scans, until every component is there. The end-of-image marker may be missing. */
 static bool decode(struct reader *reader, struct error *err)
 {
     const uint32_t all = (1u << reader->frame->samples) - 1;
     if (reader->length < 2 || reader->stream[0] != 0xFF || reader->stream[1] != MARKER_SOI)
         return refuse(err, "no start of image");
+    if (reader->frame->samples < 1 || reader->frame->samples > JPEGLS_COMPONENTS)
+        return refuse(err, "no component, or more than four");
     reader->at = 2;
     while (reader->done != all && !reader->has_ended) {
-        const uint8_t marker = next_marker(reader);
-        if ((marker == 0 || marker == MARKER_EOI) && !reader->has_samples)
-            return refuse(err, "no picture in it");
-        if (marker == 0 || marker == MARKER_EOI)
-            return ends_early(reader, err);
-        if (marker == MARKER_TEM || (marker >= MARKER_RST0 && marker <= MARKER_SOI))
-            continue; /* these stand alone */
-        if (!decode_segment(reader, marker, err))
+        struct jpeg_segment segment;
+        const char *wrong = jpeg_segment_next(reader->stream, reader->length, &reader->at, &segment);
+        if (wrong == NULL && segment.marker == MARKER_EOI)
+            wrong = "components are missing";
+        if (wrong != NULL)
+            return reader->has_samples ? ends_early(reader, err) : refuse(err, wrong);
+        if (segment.marker == MARKER_SOS ? !decode_scan(reader, &segment, err)
+                                         : !read_segment(reader, &segment, err))
             return false;
     }
     return true;
