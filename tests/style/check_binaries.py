@@ -20,7 +20,7 @@ MAY_CHANGE = [
 # The decoder is the only C++; the main program is the only one that talks to anybody.
 FORBIDDEN = {
     'program': r'libstdc\+\+|libdcm|libofstd|liboflog|libij|libcharls|libopenjp2|libjpeg|libjxl|libpng',
-    'decoder': r'libcurl|libjansson|libsqlite3|librdkafka|libhiredis|libmicrohttpd|libcrypto|libssl',
+    'decoder': r'libcharls|libcurl|libjansson|libsqlite3|librdkafka|libhiredis|libmicrohttpd|libcrypto|libssl',
 }
 NEEDED = {'program': r'libsqlite3', 'decoder': r'libopenjp2'}
 # Needs a corpus that is not part of the repository; ctest names it as skipped where that is absent.

@@ -129,7 +129,9 @@ bool codec_jpeg_lossless_takes(const struct jpeg_header *header);
 MUST_CHECK bool codec_jpeg_lossless(const uint8_t *stream, size_t length, const struct jpeg_header *header,
                                     struct codec_samples *out);
 
-/* JPEG-LS by CharLS (ITU-T T.87), lossless and near-lossless, 2 to 16 bits. codec_jpegls.c */
+/* JPEG-LS (ITU-T T.87), lossless and near-lossless, 2 to 16 bits, 1 to 4 components. What the standard has
+ * and this has not is refused by name: mapping tables, components of unequal size, a point transform. With
+ * allow_truncated the rows and samples that the stream holds are exact, and the others 0. codec_jpegls.c */
 MUST_CHECK bool codec_jpegls(const uint8_t *stream, size_t length, const struct codec_frame *frame,
                              struct codec_samples *out, struct error *err);
 
