@@ -266,6 +266,7 @@ bool store_close(struct store *store, struct error *err)
     for (size_t i = 0; i < SHAPE_CACHE_SIZE; i++)
         buffer_clear(&store->shapes[i].columns);
     free(store->picked);
+    free(store->last);
     buffer_clear(&store->shape_bytes);
     buffer_clear(&store->cell_bytes);
     buffer_clear(&store->frame_bytes);

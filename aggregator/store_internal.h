@@ -101,6 +101,8 @@ struct store {
     uint64_t serial; /* of the record being added */
     struct picked_cell *picked;
     size_t picked_capacity;
+    uint32_t *last; /* the column of each cell of the last record that had as many, by its place */
+    size_t last_capacity;
     struct buffer shape_bytes, cell_bytes, frame_bytes, claim;
 
     struct answered answered;

@@ -154,8 +154,8 @@ bool work_finish(struct work *work, struct work_file *file, struct error *err)
     verdict_conclude(&file->rec, &file->task.options, &facts);
     CRASH_POINT("worker.concluded");
     buffer_truncate(&work->json, 0);
-    if (!work_file_copy_failed(file, &work->path, &cause) ||
-        !work_file_write_record(file, queue_longest(work->options.results), &work->json, &cause))
+    if (!work_file_copy_failed(file, work->naming, &work->path, &cause) ||
+        !work_file_write_record(file, work->options.results, &work->json, &cause))
         return work_hold(work, file, &cause, err);
     if (file->is_probe)
         storage_is_back(work);
@@ -349,6 +349,7 @@ bool work_open(struct work **out, const struct work_options *options, struct err
         id = (uint64_t)getpid();
     (void)snprintf(work->id, sizeof work->id, "%016llx", (unsigned long long)id);
     work->md = metadata_new();
+    work->naming = naming_new();
     if (!places_open(&work->places, options->input_root, options->output_root, err) ||
         !open_link_roots(work, err) || !pool_start(&work->pool, &options->pool, err)) {
         work_close(work);
@@ -452,6 +453,7 @@ void work_close(struct work *work)
     free(work->link_roots);
     places_close(work->places);
     metadata_free(work->md);
+    naming_free(work->naming);
     buffer_clear(&work->request);
     buffer_clear(&work->json);
     buffer_clear(&work->path);

@@ -85,7 +85,7 @@ static bool take_picture(struct work *work, int slot, const struct wire_frame *i
     struct work_file *file = work->slots[slot].file;
     struct record *rec = &file->rec;
     buffer_truncate(&work->path, 0);
-    naming_png_path(&work->path, file->task.path, &file->identity, &file->task.options,
+    naming_png_path(work->naming, &work->path, file->task.path, &file->identity, &file->task.options,
                     file->frame_count > 1 ? in->frame_index + 1 : 0);
     const char *path = buffer_text(&work->path);
     CRASH_POINT("worker.picture_written");

@@ -18,6 +18,7 @@ struct work {
     struct work_options options;
     struct pool *pool;
     struct metadata *md;
+    struct naming *naming;
     struct places *places;
     struct files_roots link_rules;
     int *link_roots;
