@@ -94,7 +94,7 @@ struct picked_cell {
 struct store {
     sqlite3 *db;
     sqlite3_stmt *statements[SQL_COUNT];
-    bool in_transaction;
+    bool in_transaction, is_durable;
     bool broken; /* a write failed: what is committed can be read, nothing more is written */
     struct column_table columns;
     struct cached_shape shapes[SHAPE_CACHE_SIZE];

@@ -136,7 +136,7 @@ void work_file_check_unchanged(struct work_file *file)
     verdict_fail(&file->rec, CATEGORY_NOT_USABLE, CODE_INPUT_CHANGED, "the file changed while it was read");
 }
 
-bool work_file_copy_failed(struct work_file *file, struct naming *naming, struct buffer *path,
+bool work_file_copy_failed(struct work_file *file, struct naming *naming, bool is_synced, struct buffer *path,
                            struct error *err)
 {
     struct record *rec = &file->rec;
@@ -147,7 +147,8 @@ bool work_file_copy_failed(struct work_file *file, struct naming *naming, struct
     const char *text = buffer_text(path);
     char *folder = xmemdup_text(text, (size_t)(strrchr(text, '/') - text));
     bool ok = files_make_folders(file->place->output_dir, folder, err) &&
-              files_copy(file->input, file->place->output_dir, text, err);
+              files_copy(file->input, file->place->output_dir, text, is_synced, err) &&
+              (!is_synced || places_sync_name(file->place, text, err));
     free(folder);
     if (!ok && err->kind == ERROR_INPUT)
         return true; /* what cannot be read cannot be copied; its record says so already */
