@@ -2,8 +2,9 @@
  *
  *   niffler-png-decoder --control MEMORY_BYTES CPU_SECONDS
  *
- * Descriptors: 0, 1, 2 /dev/null (or the worker's stderr), 3 the control socket (worker/wire.h). All others
- * are closed. Input and output files come over the control socket; no path is ever seen.
+ * Descriptors: 0, 1, 2 /dev/null (or the worker's stderr), 3 the control socket, 4 the pipe for replies
+ * (worker/wire.h). All others are closed. Input and output files come over the control socket; no path is
+ * ever seen.
  *
  * Exit status: 0 the worker closed the socket; 2 started wrongly; 70 a request that no worker of ours sends;
  * a signal is a crash, which costs the file at hand. */
@@ -216,7 +217,7 @@ static void printable(char *text)
 static void send_reply(struct decoder *dec)
 {
     struct error err;
-    if (!wire_send(WIRE_CONTROL_DESCRIPTOR, dec->reply.data, dec->reply.length, NULL, 0, &err))
+    if (!wire_reply(WIRE_REPLY_DESCRIPTOR, dec->reply.data, dec->reply.length, &err))
         leave(0);
     buffer_truncate(&dec->reply, 0);
 }
@@ -337,8 +338,9 @@ int main(int argc, char **argv)
         (void)fprintf(stderr, "niffler-png-decoder is started by niffler-png, not by hand\n");
         return EXIT_USAGE;
     }
+    (void)signal(SIGPIPE, SIG_IGN); /* a worker that is gone is met by leaving */
     (void)signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes is an error of the write, not a death */
-    (void)close_range(WIRE_CONTROL_DESCRIPTOR + 1, ~0u, 0);
+    (void)close_range(WIRE_FREE_DESCRIPTOR, ~0u, 0);
     codec_init();
     struct decoder dec = {.dcm = dicom_new(),
                           .image = image_new(),
