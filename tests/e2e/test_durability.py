@@ -24,11 +24,11 @@ def make_files(folder):
             file.write(data)
 
 
-def watched(log):
+def watched(log, failing_syncs=None):
     """The environment of a program whose events are to be noted."""
     # The library comes before that of the sanitizer.
     options = os.environ.get("ASAN_OPTIONS", "")
-    return crashing.environment(LD_PRELOAD=LIBRARY, NIFFLER_EVENT_LOG=log,
+    return crashing.environment(LD_PRELOAD=LIBRARY, NIFFLER_EVENT_LOG=log, NIFFLER_FAILING_SYNCS=failing_syncs,
                                 ASAN_OPTIONS=options + (":" if options else "") + "verify_asan_link_order=0")
 
 
@@ -129,6 +129,17 @@ class Extract(harness.Case, Order):
     def test_none_syncs_no_picture_and_no_commit(self):
         self.assertEqual(self.check_none().synced_commits, 0)
 
+    def test_what_did_not_come_to_the_disk_is_no_row_and_done_again(self):
+        make_files(self.home)
+        fresh = os.path.join(self.folder, "fresh")
+        self.extract(out=fresh)
+        log = os.path.join(self.folder, "events")
+        with watched(log, failing_syncs="1"):
+            self.assertIn("cannot put pictures on disk", self.extract(status=3).stderr)
+        self.assertEqual(harness.read_text(log).splitlines().count("row"), 0)
+        self.extract()
+        self.assertSameOutputs(fresh, self.out)
+
     def test_the_outputs_are_the_same(self):
         make_files(self.home)
         outs = [os.path.join(self.folder, name) for name in ("batch", "file", "none")]
@@ -164,6 +175,21 @@ class Fleet(fleet.FleetCase, Order):
 
     def test_none_syncs_no_picture(self):
         self.check_none()
+
+    def test_what_did_not_come_to_the_disk_is_done_again(self):
+        log = os.path.join(self.folder, "events")
+        self.reference()
+        job = self.produce()
+        with watched(log, failing_syncs="3"):
+            worker = self.work("--Durability", "batch", "--StorageProbeSeconds", "1")
+        self.aggregate_job(job)
+        self.end(worker)
+        self.assertAsExtracted()
+        events = Events(log, "sent " + self.settings["KafkaResultsTopic"])
+        self.assertEqual(events.done, FILES)
+        self.assertEqual(events.lines.count("syncfs-begins"), events.syncfs + 3)
+        self.assertGreater(events.published, FILES)
+        self.assertEqual(self.times_done(job), {seq: 1 for seq in range(FILES)})
 
     def test_the_aggregator_commits_to_disk_before_it_acknowledges_but_for_none(self):
         for durability in ("batch", "none"):

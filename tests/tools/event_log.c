@@ -7,11 +7,15 @@
  *     row                          a row is put in the table of files
  *     commit-begins, commit-done   a transaction ends
  *     sent TOPIC                   a message is given to Kafka
+ *
+ * The first NIFFLER_FAILING_SYNCS calls of syncfs() fail, as on a disk that could not write.
  */
 #include <dlfcn.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <librdkafka/rdkafka.h>
 #include <sqlite3.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -72,8 +76,13 @@ int syncfs(int descriptor)
     int (*real)(int);
     find("syncfs", &real, sizeof real);
     note("syncfs-begins", "");
-    int result = real(descriptor);
-    if (result == 0)
+    static atomic_int calls;
+    const char *failing = getenv("NIFFLER_FAILING_SYNCS");
+    bool fails = failing != NULL && atomic_fetch_add(&calls, 1) < (int)strtol(failing, NULL, 10);
+    int result = fails ? -1 : real(descriptor);
+    if (fails)
+        errno = EIO;
+    else if (result == 0)
         note("syncfs-done", "");
     return result;
 }

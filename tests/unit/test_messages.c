@@ -184,6 +184,36 @@ static void a_task_comes_back_as_written_and_needs_all_its_options(void **state)
     buffer_clear(&json);
 }
 
+/* Runs of plain bytes are taken eight at a time: each byte, at each place beside others, comes back. */
+static void every_byte_at_every_place_comes_back(void **state)
+{
+    (void)state;
+    static const char *const fills[] = {
+        "abcdefghijklmnopqrstuvwx", "\x7f !#[]^~\x7f !#[]^~\x7f !#[]^~",
+        "\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9"};
+    struct buffer json = {0}, back = {0};
+    for (size_t fill = 0; fill < 3; fill++)
+        for (size_t length = 1; length <= 18; length++)
+            for (size_t place = 0; place < length; place++)
+                for (unsigned byte = 1; byte < 256; byte++) {
+                    char text[24];
+                    memcpy(text, fills[fill], length);
+                    text[place] = (char)(unsigned char)byte;
+                    buffer_truncate(&json, 0);
+                    buffer_truncate(&back, 0);
+                    json_append_string(&json, text, length);
+                    for (size_t i = 0; i < json.length; i++)
+                        assert_true((unsigned char)json.data[i] >= 0x20);
+                    struct json_reader in = {.at = json.data, .end = json.data + json.length};
+                    json_string(&in, &back);
+                    assert_true(json_end(&in));
+                    assert_int_equal(back.length, length);
+                    assert_memory_equal(back.data, text, length);
+                }
+    buffer_clear(&json);
+    buffer_clear(&back);
+}
+
 /* Within a process a record is packed: what arrives is what the JSON would have brought. */
 static void a_packed_record_is_what_its_json_is(void **state)
 {
@@ -281,6 +311,7 @@ int main(void)
         cmocka_unit_test(every_cut_of_a_record_is_refused),
         cmocka_unit_test(unknown_members_are_passed_over_and_unknown_versions_refused),
         cmocka_unit_test(nesting_beyond_the_limit_is_refused),
+        cmocka_unit_test(every_byte_at_every_place_comes_back),
         cmocka_unit_test(a_packed_record_is_what_its_json_is),
         cmocka_unit_test(options_are_those_of_the_task_at_hand),
         cmocka_unit_test(a_task_comes_back_as_written_and_needs_all_its_options),
