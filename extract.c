@@ -112,7 +112,8 @@ static bool open_store(struct run *run, struct error *err)
         !files_make_folders(AT_FDCWD, run->settings->state_directory, err))
         return error_prefix(err, "StateDirectory");
     char *path = database_path(run);
-    bool ok = store_open(&run->store, path, err);
+    bool ok = store_open(&run->store, path, err) &&
+              store_set_durable(run->store, run->settings->durability != DURABILITY_NONE, err);
     free(path);
     return ok;
 }
@@ -264,6 +265,7 @@ static bool start_decoders(struct run *run, struct error *err)
         .output_root = run->output,
         .stop_descriptor = run->signals,
         .drain_seconds = WORK_DRAIN_FOREVER,
+        .durability = settings->durability,
     };
     bool ok = work_open(&run->work, &options, err);
     free(program);

@@ -153,11 +153,19 @@ static bool is_served(const struct aggregate *agg, const char *job)
     return agg->options.only_job == NULL || strcmp(agg->options.only_job, job) == 0;
 }
 
+/* Only a thread of this process sends such. */
+static bool is_packed(const struct aggregate *agg, const struct queue_message *message)
+{
+    return !queue_is_durable(agg->options.results) && record_is_packed(message->bytes, message->length);
+}
+
 /* Fails with ERROR_INPUT where the record cannot be used. */
 static bool take_record(struct aggregate *agg, const struct queue_message *message, struct error *err)
 {
     bool is_new = false;
-    if (!record_from_json(message->bytes, message->length, &agg->rec, err))
+    if (is_packed(agg, message))
+        record_unpack(message->bytes, &agg->rec);
+    else if (!record_from_json(message->bytes, message->length, &agg->rec, err))
         return false;
     CRASH_POINT("aggregator.record_read");
     struct open_job *job = is_served(agg, agg->rec.job) ? jobs_find(agg->options.jobs, agg->rec.job) : NULL;
@@ -247,7 +255,7 @@ static bool take_notice(struct aggregate *agg, const struct queue_message *messa
 static bool take_message(struct aggregate *agg, const struct queue_message *message, struct error *err)
 {
     struct error cause;
-    bool is_notice = notice_is_one(message->bytes, message->length);
+    bool is_notice = !is_packed(agg, message) && notice_is_one(message->bytes, message->length);
     bool ok = is_notice ? take_notice(agg, message, &cause) : take_record(agg, message, &cause);
     if (!ok && cause.kind != ERROR_INPUT) {
         *err = cause;

@@ -76,7 +76,8 @@ static bool take_state(struct fleet *fleet, struct error *err)
     while (!fleet->is_stopping) {
         if (!is_state_there(fleet))
             (void)error_set(err, ERROR_RETRY, "StateDirectory or OutputRoot is not there any more");
-        else if (jobs_open(&fleet->jobs, fleet->state_directory, err)) {
+        else if (jobs_open(&fleet->jobs, fleet->state_directory,
+                           fleet->settings->durability != DURABILITY_NONE, err)) {
             fleet->was_open = true;
             return true;
         }
@@ -330,7 +331,7 @@ static bool rebuild(struct fleet *fleet, const char *id, int *exit_status, struc
     struct error ignored;
     int root = -1, dir = -1;
     bool ok = false;
-    if (!jobs_open(&fleet->jobs, fleet->state_directory, err))
+    if (!jobs_open(&fleet->jobs, fleet->state_directory, fleet->settings->durability != DURABILITY_NONE, err))
         return false;
     if (jobs_find(fleet->jobs, id) != NULL)
         return error_set(err, ERROR_FATAL, "job %s is not complete", id);

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "aggregator/csv.h"
 #include "common/alloc.h"
@@ -52,6 +53,13 @@ static bool export_tables(struct store *store, const struct job *job, int output
     return ok;
 }
 
+/* The pictures were put on disk before their records; what was renamed and deleted since then was not. */
+static bool sync_outputs(const struct store *store, int output_dir, struct error *err)
+{
+    return !store_is_durable(store) || syncfs(output_dir) == 0 ||
+           error_errno(err, ERROR_RETRY, "cannot put the output folder on disk");
+}
+
 bool complete_outputs(struct store *store, const struct job *job, int output_dir, struct store_counts *counts,
                       struct error *err)
 {
@@ -61,7 +69,8 @@ bool complete_outputs(struct store *store, const struct job *job, int output_dir
                  : job->options.compatibility_niffler ? store_settle_names(store, output_dir, err)
                                                       : store_sweep(store, output_dir, err);
     CRASH_POINT("aggregator.names_settled");
-    if (!named || !store_counts(store, counts, err) || !export_tables(store, job, output_dir, err))
+    if (!named || !sync_outputs(store, output_dir, err) || !store_counts(store, counts, err) ||
+        !export_tables(store, job, output_dir, err))
         return false;
     CRASH_POINT("aggregator.tables_published");
     return true;

@@ -177,7 +177,15 @@ bool jobs_move_file(const struct jobs *jobs, const char *from_folder, const char
 bool jobs_open_store(const struct jobs *jobs, const char *output, struct store **store, struct error *err)
 {
     char *path = store_path(jobs->state_directory, output);
-    bool ok = store_open(store, path, err) || error_prefix(err, "'%s'", path);
+    struct error ignored;
+    bool ok = store_open(store, path, err);
+    if (ok && !store_set_durable(*store, jobs->is_durable, err)) {
+        ok = false;
+        (void)!store_close(*store, &ignored);
+        *store = NULL;
+    }
+    if (!ok)
+        (void)error_prefix(err, "'%s'", path);
     free(path);
     return ok;
 }
@@ -281,11 +289,12 @@ static bool load_jobs(struct jobs *jobs, struct error *err)
     return ok;
 }
 
-bool jobs_open(struct jobs **out, const char *state_directory, struct error *err)
+bool jobs_open(struct jobs **out, const char *state_directory, bool is_durable, struct error *err)
 {
     struct jobs *jobs = jobs_new();
     *out = NULL;
     jobs->state_directory = xstrdup(state_directory);
+    jobs->is_durable = is_durable;
     if (!files_make_folders(AT_FDCWD, state_directory, err) ||
         !files_open_folder(state_directory, &jobs->dir, err) ||
         !files_make_folders(jobs->dir, JOBS_OPEN, err) || !files_make_folders(jobs->dir, JOBS_CLOSED, err) ||

@@ -50,10 +50,12 @@ struct open_job {
 
 struct jobs;
 
-/* Take the lock of `state_directory` (made where it is missing) and open the jobs on file. Fails with
- * ERROR_RETRY: another aggregator holds the lock, or the folder cannot be written; ERROR_FATAL. All
- * functions below fail with these two when the state cannot be read or written, beside what they name. */
-MUST_CHECK bool jobs_open(struct jobs **jobs, const char *state_directory, struct error *err);
+/* Take the lock of `state_directory` (made where it is missing) and open the jobs on file; their stores are
+ * as `is_durable` says (store_set_durable()). Fails with ERROR_RETRY: another aggregator holds the lock, or
+ * the folder cannot be written; ERROR_FATAL. All functions below fail with these two when the state cannot be
+ * read or written, beside what they name. */
+MUST_CHECK bool jobs_open(struct jobs **jobs, const char *state_directory, bool is_durable,
+                          struct error *err);
 
 /* A set without a folder, for jobs_add() alone. */
 struct jobs *jobs_new(void);

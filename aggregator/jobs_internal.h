@@ -9,8 +9,9 @@
 
 struct jobs {
     struct open_job *first;
-    char *state_directory;          /* NULL: none */
-    int dir, lock;                  /* -1: none */
+    char *state_directory; /* NULL: none */
+    int dir, lock;         /* -1: none */
+    bool is_durable;
     char last_closed[JOB_ID_SPACE]; /* the late records of one job come in a row */
 };
 

@@ -252,6 +252,18 @@ out:
     return ok;
 }
 
+bool store_set_durable(struct store *store, bool is_durable, struct error *err)
+{
+    store->is_durable = is_durable;
+    return store_exec(store, is_durable ? "PRAGMA synchronous = FULL" : "PRAGMA synchronous = NORMAL",
+                      "open the store", err);
+}
+
+bool store_is_durable(const struct store *store)
+{
+    return store->is_durable;
+}
+
 bool store_close(struct store *store, struct error *err)
 {
     if (store == NULL)
@@ -266,6 +278,7 @@ bool store_close(struct store *store, struct error *err)
     for (size_t i = 0; i < SHAPE_CACHE_SIZE; i++)
         buffer_clear(&store->shapes[i].columns);
     free(store->picked);
+    free(store->last);
     buffer_clear(&store->shape_bytes);
     buffer_clear(&store->cell_bytes);
     buffer_clear(&store->frame_bytes);

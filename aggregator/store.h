@@ -25,6 +25,13 @@ char *store_path(const char *folder, const char *output);
 /* Open or create the database. Fails with ERROR_FATAL: not ours, a newer schema, damaged, or in use by
  * another process (says so). */
 MUST_CHECK bool store_open(struct store **store, const char *path, struct error *err);
+
+/* Whether what is committed, and the outputs it speaks of, shall survive a crash of the machine, at one sync
+ * of the log for each commit. Not so when the store is opened: then a crash of the machine may take the last
+ * commits back, and leaves the store whole. */
+MUST_CHECK bool store_set_durable(struct store *store, bool is_durable, struct error *err);
+bool store_is_durable(const struct store *store);
+
 MUST_CHECK bool store_close(struct store *store, struct error *err); /* accepts NULL; commits nothing */
 
 /* After a write has failed, what is committed can still be read; every further write fails.
@@ -54,7 +61,7 @@ MUST_CHECK bool store_reconcile_end(struct store *store, uint64_t *forgotten, st
 MUST_CHECK bool store_add_record(struct store *store, const struct record *rec, struct error *err);
 MUST_CHECK bool store_commit(struct store *store, struct error *err);
 
-/* Commit, and put all on disk: store_commit() alone survives the end of the process, not of the machine. */
+/* Commit, and put all on disk, whatever store_set_durable() says. */
 MUST_CHECK bool store_sync(struct store *store, struct error *err);
 
 /* ---- which tasks have been answered -----------------------------------------------------------------

@@ -87,6 +87,33 @@ static void pick(struct store *store, size_t position, uint32_t column, size_t c
     store->picked[position] = (struct picked_cell){column, cell};
 }
 
+/* The column of a cell. Records that come one after another have the same columns: what the last one had in
+ * this place is looked at first. */
+static bool find_column(struct store *store, const struct record *rec, size_t cell, uint32_t *id,
+                        struct error *err)
+{
+    const struct column_table *table = &store->columns;
+    const char *name = record_text(rec, rec->cells[cell].column);
+    size_t length = rec->cells[cell].column_length;
+    if (cell < store->last_capacity) {
+        const struct column_entry *entry = &table->entries[store->last[cell]];
+        if (entry->length == length && memcmp(table->names.data + entry->name, name, length) == 0) {
+            *id = store->last[cell];
+            return true;
+        }
+    } else {
+        size_t capacity = store->last_capacity == 0 ? 512 : store->last_capacity * 2;
+        store->last = xrealloc_array(store->last, capacity, sizeof *store->last);
+        for (size_t i = store->last_capacity; i < capacity; i++)
+            store->last[i] = COLUMN_FILE;
+        store->last_capacity = capacity;
+    }
+    if (!store_column_id(store, name, length, id, err))
+        return false;
+    store->last[cell] = *id;
+    return true;
+}
+
 /* Choose the cells to keep: of two that name one column, the first's place and the last's value. The three
  * columns behind the cells are the row's own; a cell of such a name is dropped. */
 static bool pick_cells(struct store *store, const struct record *rec, size_t *count, struct error *err)
@@ -94,9 +121,8 @@ static bool pick_cells(struct store *store, const struct record *rec, size_t *co
     *count = 0;
     store->serial++;
     for (size_t i = 0; i < rec->cell_count; i++) {
-        const char *name = record_text(rec, rec->cells[i].column);
         uint32_t id;
-        if (!store_column_id(store, name, strlen(name), &id, err))
+        if (!find_column(store, rec, i, &id, err))
             return false;
         struct column_entry *entry = &store->columns.entries[id];
         if (id <= COLUMN_CATEGORY)

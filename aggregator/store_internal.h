@@ -94,13 +94,15 @@ struct picked_cell {
 struct store {
     sqlite3 *db;
     sqlite3_stmt *statements[SQL_COUNT];
-    bool in_transaction;
+    bool in_transaction, is_durable;
     bool broken; /* a write failed: what is committed can be read, nothing more is written */
     struct column_table columns;
     struct cached_shape shapes[SHAPE_CACHE_SIZE];
     uint64_t serial; /* of the record being added */
     struct picked_cell *picked;
     size_t picked_capacity;
+    uint32_t *last; /* the column of each cell of the last record that had as many, by its place */
+    size_t last_capacity;
     struct buffer shape_bytes, cell_bytes, frame_bytes, claim;
 
     struct answered answered;

@@ -77,9 +77,14 @@ void files_draft_abandon(struct files_draft *draft);
 MUST_CHECK bool files_lock(int dir, const char *path, int *descriptor, struct error *err);
 
 /* Copy a whole file to `path` below `dir` (replacing it), through a temporary name, mode 0600 and the umask.
- * It is not fsynced. The input's position does not matter and is not moved. Fails with ERROR_RETRY when the
- * output cannot be written; ERROR_INPUT, category 1, CODE_INPUT_IO when the input cannot be read. */
-MUST_CHECK bool files_copy(int input, int dir, const char *path, struct error *err);
+ * `is_synced`: its content is put on disk first. The input's position does not matter and is not moved. Fails
+ * with ERROR_RETRY when the output cannot be written; ERROR_INPUT, category 1, CODE_INPUT_IO when the input
+ * cannot be read. */
+MUST_CHECK bool files_copy(int input, int dir, const char *path, bool is_synced, struct error *err);
+
+/* Put the names in the folder that holds `path` (below `dir`) on disk; with `and_above` also those in the
+ * folders above it, `dir` the last. Fails with ERROR_RETRY. */
+MUST_CHECK bool files_sync_folder(int dir, const char *path, bool and_above, struct error *err);
 
 /* Remove the files of `folder` (below `dir`) whose names begin with `prefix`: what a process that was killed
  * has left. Only for whoever holds the lock. A folder that is not there is swept. */

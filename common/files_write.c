@@ -87,6 +87,21 @@ static bool sync_folder_of(int dir, const char *path)
     return ok;
 }
 
+bool files_sync_folder(int dir, const char *path, bool and_above, struct error *err)
+{
+    char *folder = xstrdup(path);
+    char *slash = folder;
+    bool ok = true;
+    while (ok && slash != NULL) {
+        ok = sync_folder_of(dir, folder) || error_errno(err, ERROR_RETRY, "cannot put a folder on disk");
+        slash = and_above ? strrchr(folder, '/') : NULL;
+        if (slash != NULL)
+            *slash = '\0';
+    }
+    free(folder);
+    return ok;
+}
+
 bool files_draft_finish(struct files_draft *draft, struct error *err)
 {
     assert(draft->stream != NULL);
@@ -222,7 +237,7 @@ out:
     return ok;
 }
 
-bool files_copy(int input, int dir, const char *path, struct error *err)
+bool files_copy(int input, int dir, const char *path, bool is_synced, struct error *err)
 {
     char *temporary = NULL;
     bool ok = false;
@@ -231,6 +246,10 @@ bool files_copy(int input, int dir, const char *path, struct error *err)
         return error_errno(err, ERROR_RETRY, "cannot write a copy");
     if (!copy_bytes(input, output, err))
         goto out;
+    if (is_synced && fdatasync(output) != 0) {
+        (void)error_errno(err, ERROR_RETRY, "cannot write a copy");
+        goto out;
+    }
     int closed = close(output);
     output = -1;
     if (closed != 0 || renameat(dir, temporary, dir, path) != 0) {

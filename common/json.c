@@ -9,6 +9,31 @@
 
 #define NESTING_MAX 64
 
+/* ---- runs of plain bytes ---- */
+
+#define EACH(byte) (UINT64_C(0x0101010101010101) * (byte))
+
+/* The high bit of a byte of `word` that is zero; of others only above one that is. */
+static uint64_t zero_bytes(uint64_t word)
+{
+    return (word - EACH(0x01)) & ~word & EACH(0x80);
+}
+
+/* How many bytes from `text` on, in steps of eight, are neither quote nor backslash, nor below a blank; and,
+ * with `only_ascii`, below 0x80. Nearly all of a message is such. */
+static size_t plain_length(const char *text, size_t length, bool only_ascii)
+{
+    size_t at = 0;
+    for (uint64_t word; length - at >= sizeof word; at += sizeof word) {
+        memcpy(&word, text + at, sizeof word);
+        uint64_t controls = (word - EACH(0x20)) & ~word & EACH(0x80);
+        uint64_t others = only_ascii ? word & EACH(0x80) : 0;
+        if ((controls | others | zero_bytes(word ^ EACH('"')) | zero_bytes(word ^ EACH('\\'))) != 0)
+            break;
+    }
+    return at;
+}
+
 /* ---- writing ---- */
 
 static void append_escaped(struct buffer *out, unsigned char c)
@@ -35,6 +60,10 @@ void json_append_string(struct buffer *out, const char *text, size_t length)
     size_t plain = 0; /* start of the run that needs no change */
     for (size_t i = 0; i < length;) {
         size_t step = 1;
+        size_t run = plain_length(text + i, length - i, true);
+        i += run;
+        if (run > 0)
+            continue;
         if (p[i] >= 0x20 && p[i] < 0x80 && p[i] != '"' && p[i] != '\\') {
             i++;
             continue;
@@ -194,6 +223,7 @@ void json_string(struct json_reader *in, struct buffer *out)
         return;
     while (!in->failed) {
         const char *start = in->at;
+        in->at += plain_length(in->at, (size_t)(in->end - in->at), false);
         while (in->at < in->end && *in->at != '"' && *in->at != '\\' && (unsigned char)*in->at >= 0x20)
             in->at++;
         buffer_append(out, start, (size_t)(in->at - start));

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -13,9 +14,17 @@
 
 #define CAPACITY_MAX 1000000u
 
-/* A message, in one of two lists: waiting, or received and not yet acknowledged. The second list exists only
- * to free at close what nobody acknowledged; it is doubly linked because messages are acknowledged in any
- * order. */
+/* A thread that is woken for each message costs more than what is done with a small one. So messages change
+ * hands in lots: the receiver takes all that wait with one locking and gives out of those without another; it
+ * reports what it gave out once in a while, and a sender that found the queue full is woken then; and a
+ * receiver that waits is woken for a lot of messages, or looks for itself every LINGER_MS. */
+#define LOTS_IN_CAPACITY 4
+#define LOT_MAX 64
+#define LINGER_MS 10
+
+/* A message, in one of three lists: waiting, taken by the receiver, or given out and not yet acknowledged.
+ * The last list exists only to free at close what nobody acknowledged; it is doubly linked because messages
+ * are acknowledged in any order. */
 struct node {
     struct node *previous;
     struct node *next;
@@ -30,15 +39,20 @@ struct list {
 
 struct memory_queue {
     struct queue base;
-    pthread_mutex_t mutex; /* guards all below */
+    pthread_mutex_t mutex; /* guards all down to the receiver's own */
     pthread_cond_t may_send;
     pthread_cond_t may_receive;
     struct list waiting;
-    struct list received;
-    size_t waiting_count, received_count;
-    size_t capacity;
-    int event; /* readable while something waits, or when finished */
-    bool finished;
+    size_t waiting_count; /* those that were taken and not reported as given out are among them */
+    size_t capacity, lot;
+    int event; /* readable while something waits, or when finished: from when somebody asked for it */
+    bool has_event, finished;
+    bool is_awaited; /* the receiver sleeps */
+
+    /* The receiving thread's own; the counts may be read by others. */
+    struct list taken, received;
+    _Atomic size_t unreported; /* given out of `taken` since the last report; changed with the lock, too */
+    _Atomic size_t received_count;
 };
 
 static struct memory_queue *memory(struct queue *q)
@@ -99,6 +113,8 @@ static void list_free(struct list *list)
 static void event_raise(struct memory_queue *m)
 {
     const uint64_t one = 1;
+    if (!m->has_event)
+        return;
     ssize_t n = write(m->event, &one, sizeof one);
     assert(n == (ssize_t)sizeof one);
     (void)n;
@@ -107,6 +123,8 @@ static void event_raise(struct memory_queue *m)
 static void event_lower(struct memory_queue *m)
 {
     uint64_t count;
+    if (!m->has_event)
+        return;
     ssize_t n = read(m->event, &count, sizeof count);
     assert(n == (ssize_t)sizeof count);
     (void)n;
@@ -124,6 +142,9 @@ bool queue_memory_open(struct queue **q, size_t capacity, struct error *err)
     m->base.transport = &queue_memory;
     m->event = event;
     m->capacity = capacity;
+    m->lot = capacity / LOTS_IN_CAPACITY < 1         ? 1
+             : capacity / LOTS_IN_CAPACITY > LOT_MAX ? LOT_MAX
+                                                     : capacity / LOTS_IN_CAPACITY;
     /* Waits are measured on the clock that nobody sets. */
     pthread_condattr_t clock;
     int failed = pthread_condattr_init(&clock);
@@ -162,7 +183,8 @@ static bool memory_send(struct queue *q, const struct queue_address *to, const v
     list_append(&m->waiting, node);
     if (m->waiting_count++ == 0)
         event_raise(m);
-    (void)pthread_cond_signal(&m->may_receive);
+    if (m->is_awaited && m->waiting_count >= m->lot)
+        (void)pthread_cond_signal(&m->may_receive);
     unlock(m);
     return true;
 }
@@ -194,12 +216,12 @@ static void memory_finish(struct queue *q)
     unlock(m);
 }
 
-static struct timespec deadline_after(int timeout_ms)
+/* ---- receiving ---- */
+
+static struct timespec time_after(struct timespec at, int64_t ms)
 {
-    struct timespec at;
-    (void)clock_gettime(CLOCK_MONOTONIC, &at);
-    at.tv_sec += timeout_ms / 1000;
-    at.tv_nsec += (long)(timeout_ms % 1000) * 1000000;
+    at.tv_sec += ms / 1000;
+    at.tv_nsec += (long)(ms % 1000) * 1000000;
     if (at.tv_nsec >= 1000000000) {
         at.tv_nsec -= 1000000000;
         at.tv_sec++;
@@ -207,47 +229,90 @@ static struct timespec deadline_after(int timeout_ms)
     return at;
 }
 
-/* Wait until something is there, the queue is finished, or the time is over. The lock is held. */
-static void wait_for_message(struct memory_queue *m, int timeout_ms)
+static bool is_earlier(const struct timespec *a, const struct timespec *b)
 {
-    if (timeout_ms == 0)
+    return a->tv_sec != b->tv_sec ? a->tv_sec < b->tv_sec : a->tv_nsec < b->tv_nsec;
+}
+
+/* Wait until a lot is there, or something after LINGER_MS, or the queue is finished, or the time is over. The
+ * lock is held. */
+static void wait_for_messages(struct memory_queue *m, int timeout_ms)
+{
+    struct timespec now;
+    if (timeout_ms == 0 || m->waiting_count > 0)
         return;
-    struct timespec deadline = {0};
-    if (timeout_ms > 0)
-        deadline = deadline_after(timeout_ms);
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    struct timespec deadline = time_after(now, timeout_ms > 0 ? timeout_ms : 0);
+    m->is_awaited = true;
     while (m->waiting_count == 0 && !m->finished) {
-        if (timeout_ms < 0)
-            (void)pthread_cond_wait(&m->may_receive, &m->mutex);
-        else if (pthread_cond_timedwait(&m->may_receive, &m->mutex, &deadline) == ETIMEDOUT)
-            return;
+        struct timespec until = time_after(now, LINGER_MS);
+        bool is_last = timeout_ms > 0 && is_earlier(&deadline, &until);
+        if (is_last)
+            until = deadline;
+        int woken = 0;
+        while (m->waiting_count < m->lot && !m->finished && woken != ETIMEDOUT)
+            woken = pthread_cond_timedwait(&m->may_receive, &m->mutex, &until);
+        if (is_last && woken == ETIMEDOUT)
+            break;
+        now = until;
     }
+    m->is_awaited = false;
+}
+
+/* What was given out makes room. The lock is held. */
+static void report(struct memory_queue *m)
+{
+    size_t count = atomic_load_explicit(&m->unreported, memory_order_relaxed);
+    if (count == 0)
+        return;
+    if (m->waiting_count == m->capacity)
+        (void)pthread_cond_broadcast(&m->may_send);
+    m->waiting_count -= count;
+    atomic_store_explicit(&m->unreported, 0, memory_order_relaxed);
+    if (m->waiting_count == 0 && !m->finished)
+        event_lower(m);
+}
+
+/* Take all that waits. */
+static void take(struct memory_queue *m, int timeout_ms)
+{
+    lock(m);
+    report(m);
+    wait_for_messages(m, timeout_ms);
+    m->taken = m->waiting;
+    m->waiting = (struct list){0};
+    unlock(m);
 }
 
 static bool memory_receive(struct queue *q, int timeout_ms, struct queue_message *message, struct error *err)
 {
     struct memory_queue *m = memory(q);
     (void)err;
-    lock(m);
-    wait_for_message(m, timeout_ms);
-    struct node *node = m->waiting.first;
-    if (node != NULL) {
-        list_remove(&m->waiting, node);
-        list_append(&m->received, node);
-        m->received_count++;
-        if (--m->waiting_count == 0 && !m->finished)
-            event_lower(m);
-        (void)pthread_cond_signal(&m->may_send);
-        *message = (struct queue_message){.bytes = node->bytes, .length = node->length, .token = node};
+    if (m->taken.first == NULL)
+        take(m, timeout_ms);
+    struct node *node = m->taken.first;
+    if (node == NULL)
+        return true;
+    list_remove(&m->taken, node);
+    list_append(&m->received, node);
+    atomic_fetch_add_explicit(&m->received_count, 1, memory_order_relaxed);
+    *message = (struct queue_message){.bytes = node->bytes, .length = node->length, .token = node};
+    size_t given = atomic_fetch_add_explicit(&m->unreported, 1, memory_order_relaxed) + 1;
+    if (given >= m->lot || m->taken.first == NULL) {
+        lock(m);
+        report(m);
+        unlock(m);
     }
-    unlock(m);
     return true;
 }
 
 static bool memory_is_finished(struct queue *q)
 {
     struct memory_queue *m = memory(q);
+    if (m->taken.first != NULL)
+        return false;
     lock(m);
-    bool finished = m->finished && m->waiting_count == 0;
+    bool finished = m->finished && m->waiting.first == NULL;
     unlock(m);
     return finished;
 }
@@ -258,10 +323,8 @@ static bool memory_ack(struct queue *q, struct queue_message *message, struct er
     struct node *node = message->token;
     (void)err;
     assert(node != NULL); /* acknowledged twice, or never received */
-    lock(m);
     list_remove(&m->received, node);
-    m->received_count--;
-    unlock(m);
+    atomic_fetch_sub_explicit(&m->received_count, 1, memory_order_relaxed);
     free(node);
     *message = (struct queue_message){0};
     return true;
@@ -279,9 +342,9 @@ static void memory_state(struct queue *q, struct queue_state *state)
     struct memory_queue *m = memory(q);
     lock(m);
     state->is_ready = !m->finished;
-    state->lag = (int64_t)m->waiting_count;
-    state->in_flight = m->received_count;
+    state->lag = (int64_t)(m->waiting_count - atomic_load_explicit(&m->unreported, memory_order_relaxed));
     unlock(m);
+    state->in_flight = atomic_load_explicit(&m->received_count, memory_order_relaxed);
 }
 
 static size_t memory_longest(struct queue *q)
@@ -292,13 +355,22 @@ static size_t memory_longest(struct queue *q)
 
 static int memory_descriptor(struct queue *q)
 {
-    return memory(q)->event;
+    struct memory_queue *m = memory(q);
+    if (m->has_event)
+        return m->event;
+    lock(m);
+    m->has_event = true;
+    if (m->waiting_count > 0 || m->finished)
+        event_raise(m);
+    unlock(m);
+    return m->event;
 }
 
 static void memory_close(struct queue *q)
 {
     struct memory_queue *m = memory(q);
     list_free(&m->waiting);
+    list_free(&m->taken);
     list_free(&m->received);
     (void)pthread_cond_destroy(&m->may_send);
     (void)pthread_cond_destroy(&m->may_receive);

@@ -1,5 +1,6 @@
 #include "common/record.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -62,6 +63,7 @@ void record_add_cell(struct record *rec, const char *column, size_t column_lengt
 {
     struct record_cell *cell = add_cell(rec);
     cell->column = record_add_text(rec, column, column_length);
+    cell->column_length = column_length;
     cell->value = record_add_text(rec, value, value_length);
     cell->value_length = value_length;
 }
@@ -116,7 +118,7 @@ static void write_cells(const struct record *rec, struct buffer *out)
         const struct record_cell *cell = &rec->cells[i];
         const char *column = record_text(rec, cell->column);
         buffer_append_text(out, i > 0 ? ",[" : "[");
-        json_append_string(out, column, strlen(column));
+        json_append_string(out, column, cell->column_length);
         buffer_append_char(out, ',');
         json_append_string(out, record_text(rec, cell->value), cell->value_length);
         buffer_append_char(out, ']');
@@ -169,6 +171,66 @@ void record_to_json(const struct record *rec, struct buffer *out)
     write_frames(rec, out);
     write_cells(rec, out);
     buffer_append_char(out, '}');
+}
+
+/* ---- within the process ---- */
+
+#define PACKED '\1' /* begins no JSON */
+
+void record_pack(const struct record *rec, struct buffer *out)
+{
+    (void)buffer_reserve(out, 1 + sizeof *rec + rec->frame_count * sizeof *rec->frames +
+                                  rec->cell_count * sizeof *rec->cells + rec->text.length);
+    buffer_append_char(out, PACKED);
+    buffer_append(out, rec, sizeof *rec);
+    buffer_append(out, rec->frames, rec->frame_count * sizeof *rec->frames);
+    buffer_append(out, rec->cells, rec->cell_count * sizeof *rec->cells);
+    buffer_append(out, rec->text.data, rec->text.length);
+}
+
+bool record_is_packed(const char *bytes, size_t length)
+{
+    return length > sizeof(struct record) && bytes[0] == PACKED;
+}
+
+/* JSON knows no infinity, and 0 has no sign there: what comes out is the same, whichever way it came. */
+static double as_json_has_it(double value)
+{
+    return isfinite(value) ? value + 0.0 : 0;
+}
+
+void record_unpack(const char *bytes, struct record *rec)
+{
+    struct record memory = *rec; /* its arrays are kept */
+    bytes++;
+    memcpy(rec, bytes, sizeof *rec);
+    bytes += sizeof *rec;
+    size_t text_length = rec->text.length;
+    rec->text = memory.text;
+    rec->frames = memory.frames;
+    rec->frame_capacity = memory.frame_capacity;
+    rec->cells = memory.cells;
+    rec->cell_capacity = memory.cell_capacity;
+    if (rec->frame_capacity < rec->frame_count) {
+        rec->frame_capacity = rec->frame_count;
+        rec->frames = xrealloc_array(rec->frames, rec->frame_capacity, sizeof *rec->frames);
+    }
+    if (rec->cell_capacity < rec->cell_count) {
+        rec->cell_capacity = rec->cell_count;
+        rec->cells = xrealloc_array(rec->cells, rec->cell_capacity, sizeof *rec->cells);
+    }
+    if (rec->frame_count > 0)
+        memcpy(rec->frames, bytes, rec->frame_count * sizeof *rec->frames);
+    for (size_t i = 0; i < rec->frame_count; i++) {
+        rec->frames[i].offset = as_json_has_it(rec->frames[i].offset);
+        rec->frames[i].maximum = as_json_has_it(rec->frames[i].maximum);
+    }
+    bytes += rec->frame_count * sizeof *rec->frames;
+    if (rec->cell_count > 0)
+        memcpy(rec->cells, bytes, rec->cell_count * sizeof *rec->cells);
+    bytes += rec->cell_count * sizeof *rec->cells;
+    buffer_truncate(&rec->text, 0);
+    buffer_append(&rec->text, bytes, text_length);
 }
 
 /* ---- reading ---- */
@@ -265,12 +327,12 @@ static void read_cells(struct json_reader *in, struct record *rec)
     json_enter(in, '[');
     while (json_more(in, ']')) {
         json_enter(in, '[');
-        size_t column = json_more(in, ']') ? read_text(in, rec, NULL) : 0;
-        size_t value_length = 0;
+        size_t column_length = 0, value_length = 0;
+        size_t column = json_more(in, ']') ? read_text(in, rec, &column_length) : 0;
         size_t value = json_more(in, ']') ? read_text(in, rec, &value_length) : 0;
         if (json_more(in, ']') || column == 0)
             in->failed = true;
-        *add_cell(rec) = (struct record_cell){column, value, value_length};
+        *add_cell(rec) = (struct record_cell){column, column_length, value, value_length};
     }
 }
 

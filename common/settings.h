@@ -21,6 +21,13 @@
 
 enum smtp_start_tls { SMTP_START_TLS_REQUIRED, SMTP_START_TLS_OFF };
 
+/* What is on disk when a file counts as done. */
+enum durability {
+    DURABILITY_FILE,  /* its pictures, each synced by itself          */
+    DURABILITY_BATCH, /* its pictures, synced together with others'   */
+    DURABILITY_NONE,  /* whatever the system has written until then   */
+};
+
 struct settings_value; /* a row's value as text, and where it came from (settings_table.h) */
 
 /* Texts are NULL where nothing was given. */
@@ -44,6 +51,7 @@ struct settings {
     double use_processes;
     uint32_t split_into_chunks;
     char *state_directory; /* NULL: OutputDirectory */
+    enum durability durability;
     uint64_t decoder_memory_bytes;
     uint32_t decoder_seconds;
     char *decoder_program; /* NULL: found by itself */

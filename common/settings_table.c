@@ -28,6 +28,7 @@ static const char *const overlays_choices[] = {"none", "burn", NULL};
 static const char *const compression_choices[] = {"fast", "small", NULL};
 static const char *const value_format_choices[] = {"dicom", "niffler", NULL};
 static const char *const start_tls_choices[] = {"required", "off", NULL};
+static const char *const durability_choices[] = {"file", "batch", "none", NULL};
 static const char *const log_level_choices[] = {"error", "warn", "info", "debug", NULL};
 
 static const char input_section[] = "Input";
@@ -136,6 +137,15 @@ const struct settings_row settings_table[] = {
      "Where the state lies. extract: ImageExtractor.db; not set: in OutputDirectory. aggregate: all jobs; "
      "not "
      "set: .niffler-state in OutputRoot. For output folders on slow or network storage."},
+    {machine_section, "Durability", NULL, SETTINGS_CHOICE, FIELD(durability), NO_RANGE, durability_choices,
+     "batch", SAME, SETTINGS_ALTERS_NOTHING,
+     "What survives a crash of the machine; a killed process loses nothing in any case. batch: files that "
+     "count "
+     "as done, whose pictures are synced together before the state says so. file: the same, each picture "
+     "synced "
+     "by itself, for storage without syncfs(); slow. none: whatever the system had written; fast on slow "
+     "disks, "
+     "and after a crash OutputDirectory is to be begun anew."},
     {machine_section, "DecoderProgram", "FILE", SETTINGS_TEXT, FIELD(decoder_program), NO_RANGE, NO_CHOICES,
      "", SAME, SETTINGS_ALTERS_NOTHING,
      "The decoder to start; not set: the installed niffler-png-decoder, or the one of the build."},

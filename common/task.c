@@ -11,6 +11,7 @@ void task_clear(struct task *task)
     if (task == NULL)
         return;
     buffer_clear(&task->text);
+    buffer_clear(&task->options_read);
     *task = (struct task){0};
 }
 
@@ -33,11 +34,31 @@ void task_to_json(const struct task *task, struct buffer *out)
         json_append_string(out, texts[i].text, strlen(texts[i].text));
     }
     buffer_append_text(out, ",\"options\":");
-    options_to_json(&task->options, out);
+    if (task->options_json != NULL)
+        buffer_append(out, task->options_json->data, task->options_json->length);
+    else
+        options_to_json(&task->options, out);
     buffer_append_char(out, '}');
 }
 
 /* ---- reading ---- */
+
+/* The tasks of a job have the same options, in the same words: they are read once. A whole JSON object cannot
+ * be the beginning of another. */
+static void read_options(struct json_reader *in, struct task *task)
+{
+    struct buffer *known = &task->options_read;
+    if (known->length > 0 && (size_t)(in->end - in->at) >= known->length &&
+        memcmp(in->at, known->data, known->length) == 0) {
+        in->at += known->length;
+        return;
+    }
+    const char *start = in->at;
+    buffer_truncate(known, 0);
+    options_from_json(in, &task->options);
+    if (!in->failed)
+        buffer_append(known, start, (size_t)(in->at - start));
+}
 
 bool task_from_json(const char *json, size_t length, struct task *task, struct error *err)
 {
@@ -69,7 +90,7 @@ bool task_from_json(const char *json, size_t length, struct task *task, struct e
         } else if (strcmp(key, "v") == 0) {
             version = json_u64(&in);
         } else if (strcmp(key, "options") == 0) {
-            options_from_json(&in, &task->options);
+            read_options(&in, task);
             has_options = true;
         } else {
             json_skip(&in);

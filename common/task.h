@@ -20,7 +20,9 @@ struct task {
     const char *output; /* the job's output folder, below OutputRoot          */
     const char *path;   /* relative to `input`; any bytes but NUL             */
     struct options options;
-    struct buffer text; /* owns the three texts after task_from_json()        */
+    const struct buffer *options_json; /* for writing many: `options` as JSON; NULL: written each time */
+    struct buffer text;                /* owns the three texts after task_from_json()   */
+    struct buffer options_read;        /* the words that `options` were read from last  */
 };
 
 void task_clear(struct task *task);

@@ -1,5 +1,8 @@
 #include "common/utf8.h"
 
+#include <stdint.h>
+#include <string.h>
+
 size_t utf8_step(const void *text, size_t left)
 {
     const unsigned char *p = text;
@@ -22,6 +25,14 @@ bool utf8_is_valid(const void *text, size_t length)
 {
     const unsigned char *p = text;
     for (size_t at = 0; at < length;) {
+        uint64_t eight;
+        if (length - at >= sizeof eight) { /* nearly all text is ASCII */
+            memcpy(&eight, p + at, sizeof eight);
+            if ((eight & 0x8080808080808080u) == 0) {
+                at += sizeof eight;
+                continue;
+            }
+        }
         size_t step = utf8_step(p + at, length - at);
         if (step == 0)
             return false;

@@ -8,10 +8,11 @@
 bool produce_tasks(struct journal *journal, struct queue *tasks, const struct job *job, uint64_t most,
                    uint64_t *sent, struct error *err)
 {
-    struct task task = {.input = job->input, .output = job->output, .options = job->options};
-    struct buffer json = {0};
+    struct buffer json = {0}, options = {0};
+    struct task task = {.input = job->input, .output = job->output, .options_json = &options};
     bool ok = false;
     memcpy(task.job, job->id, sizeof task.job);
+    options_to_json(&job->options, &options);
     for (*sent = 0; *sent < most; ++*sent) {
         if (!journal_next(journal, &task.seq, &task.path, err))
             goto out;
@@ -25,6 +26,7 @@ bool produce_tasks(struct journal *journal, struct queue *tasks, const struct jo
     }
     ok = queue_flush(tasks, err);
 out:
+    buffer_clear(&options);
     buffer_clear(&json);
     return ok;
 }

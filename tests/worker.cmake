@@ -1,5 +1,7 @@
 unit_test(wire base)
 unit_test(messages common base)
+unit_test(syncer worker common base)
+target_link_options(test_syncer PRIVATE -Wl,--wrap=syncfs)
 
 add_executable(misbehaving_decoder fault/misbehaving_decoder.c)
 target_link_libraries(misbehaving_decoder PRIVATE strict base)

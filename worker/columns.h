@@ -19,7 +19,8 @@ struct columns_node {
 /* Zeroed is empty; memory is kept from list to list. */
 struct columns {
     struct columns_node *nodes;
-    size_t node_count, node_capacity;
+    const struct dictionary_entry **entries; /* of each place: what was found there last, in whatever list */
+    size_t node_count, node_capacity;        /* of both */
     uint32_t *order; /* a stack: indexes of nodes, each data set's columns while it is written */
     size_t order_count, order_capacity;
     uint32_t by_rank[COLUMNS_RANKS]; /* node of each set bit */

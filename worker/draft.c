@@ -40,7 +40,7 @@ bool draft_prepare(struct draft *draft, int output_dir, const char *name, struct
     return error_errno(err, ERROR_RETRY, "cannot write to the output folder");
 }
 
-bool draft_publish(struct draft *draft, int output_dir, const char *path, uint64_t png_bytes,
+bool draft_publish(struct draft *draft, int output_dir, const char *path, uint64_t png_bytes, bool is_synced,
                    struct error *err)
 {
     struct stat status;
@@ -48,6 +48,8 @@ bool draft_publish(struct draft *draft, int output_dir, const char *path, uint64
     if (fstat(draft->descriptor, &status) != 0 || (uint64_t)status.st_size != png_bytes)
         return error_input(err, CATEGORY_DECODER, CODE_DECODER_PROTOCOL,
                            "the picture has not the size reported");
+    if (is_synced && fdatasync(draft->descriptor) != 0)
+        return error_errno(err, ERROR_RETRY, "cannot put a picture on disk");
     for (int attempt = 0; attempt < 2; attempt++) {
         if (renameat(output_dir, draft->name, output_dir, path) == 0) {
             (void)close(draft->descriptor);

@@ -20,10 +20,11 @@ struct draft {
  * folder. Fails with ERROR_RETRY. */
 MUST_CHECK bool draft_prepare(struct draft *draft, int output_dir, const char *name, struct error *err);
 
-/* Move a whole picture to its place, making the folders it needs. Fails with ERROR_INPUT, category 4,
- * CODE_DECODER_PROTOCOL where it has not the size that was reported; ERROR_RETRY. */
+/* Move a whole picture to its place, making the folders it needs; `is_synced`: its content is put on disk
+ * first, its name is not. Fails with ERROR_INPUT, category 4, CODE_DECODER_PROTOCOL where it has not the size
+ * that was reported; ERROR_RETRY. */
 MUST_CHECK bool draft_publish(struct draft *draft, int output_dir, const char *path, uint64_t png_bytes,
-                              struct error *err);
+                              bool is_synced, struct error *err);
 
 /* Remove it, if there is one. */
 void draft_drop(struct draft *draft, int output_dir);

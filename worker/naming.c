@@ -11,15 +11,48 @@
 #define MARK_DIGITS 8
 #define FAILED_NAME_BYTES 200 /* of a file's own name: with the rest below the 255 of most file systems */
 
-static void append_digest(struct buffer *out, const char *text, size_t length)
+struct naming {
+    EVP_MD *sha224;
+    EVP_MD_CTX *context;
+    struct buffer key;     /* what the folders were made of */
+    struct buffer folders; /* of the last name; empty: none */
+};
+
+/* Without SHA-224 no name can be made, and it fails only when memory does or libcrypto is broken: as
+ * xmalloc(). */
+static void require(bool works)
+{
+    if (!works)
+        abort();
+}
+
+struct naming *naming_new(void)
+{
+    struct naming *naming = xcalloc(1, sizeof *naming);
+    naming->sha224 = EVP_MD_fetch(NULL, "SHA2-224", NULL);
+    naming->context = EVP_MD_CTX_new();
+    require(naming->sha224 != NULL && naming->context != NULL);
+    return naming;
+}
+
+void naming_free(struct naming *naming)
+{
+    if (naming == NULL)
+        return;
+    EVP_MD_CTX_free(naming->context);
+    EVP_MD_free(naming->sha224);
+    buffer_clear(&naming->key);
+    buffer_clear(&naming->folders);
+    free(naming);
+}
+
+static void append_digest(struct naming *naming, struct buffer *out, const char *text, size_t length)
 {
     unsigned char digest[EVP_MAX_MD_SIZE];
     unsigned count = 0;
-
-    /* Without SHA-224 no name can be made, and it fails only when memory does or libcrypto is broken: as
-     * xmalloc(). */
-    if (EVP_Digest(text, length, digest, &count, EVP_sha224(), NULL) != 1 || count != DIGEST_BYTES)
-        abort();
+    require(EVP_DigestInit_ex(naming->context, naming->sha224, NULL) == 1 &&
+            EVP_DigestUpdate(naming->context, text, length) == 1 &&
+            EVP_DigestFinal_ex(naming->context, digest, &count) == 1 && count == DIGEST_BYTES);
     char *place = buffer_reserve(out, 2 * (size_t)DIGEST_BYTES);
     for (size_t i = 0; i < DIGEST_BYTES; i++) {
         place[2 * i] = "0123456789abcdef"[digest[i] >> 4];
@@ -28,11 +61,25 @@ static void append_digest(struct buffer *out, const char *text, size_t length)
     out->length += 2 * (size_t)DIGEST_BYTES;
 }
 
-static void append_level(struct buffer *out, const char *value, const char *absent)
+/* A folder for each of the texts, which end with NUL. */
+static void append_folders(struct naming *naming, struct buffer *out, const char *const *texts, size_t count)
 {
-    const char *text = value != NULL ? value : absent;
-    append_digest(out, text, strlen(text));
-    buffer_append_char(out, '/');
+    struct buffer *key = &naming->key, *folders = &naming->folders;
+    size_t before = key->length;
+    for (size_t i = 0; i < count; i++)
+        buffer_append(key, texts[i], strlen(texts[i]) + 1);
+    size_t length = key->length - before;
+    bool is_known = length == before && memcmp(key->data, key->data + before, length) == 0;
+    if (!is_known) {
+        memmove(key->data, key->data + before, length);
+        buffer_truncate(folders, 0);
+        for (size_t i = 0; i < count; i++) {
+            append_digest(naming, folders, texts[i], strlen(texts[i]));
+            buffer_append_char(folders, '/');
+        }
+    }
+    buffer_truncate(key, length);
+    buffer_append(out, folders->data, folders->length);
 }
 
 /* Four characters off the end, whatever they are: Niffler's name[:-4]. Bytes that are no UTF-8 count one
@@ -49,26 +96,27 @@ static size_t without_extension(const char *name)
     return count <= 4 ? 0 : starts[count % 4];
 }
 
-static void append_name(struct buffer *out, const char *path, const struct options *options)
+static void append_name(struct naming *naming, struct buffer *out, const char *path,
+                        const struct options *options)
 {
     const char *slash = strrchr(path, '/');
     const char *name = slash != NULL ? slash + 1 : path;
     if (options->compatibility_niffler)
-        append_digest(out, name, without_extension(name));
+        append_digest(naming, out, name, without_extension(name));
     else
-        append_digest(out, path, strlen(path));
+        append_digest(naming, out, path, strlen(path));
 }
 
 /* What tells files of one name apart. */
-static void append_mark(struct buffer *out, char before, const char *path)
+static void append_mark(struct naming *naming, struct buffer *out, char before, const char *path)
 {
     buffer_append_char(out, before);
-    append_digest(out, path, strlen(path));
+    append_digest(naming, out, path, strlen(path));
     buffer_truncate(out, out->length - 2 * (size_t)DIGEST_BYTES + MARK_DIGITS);
 }
 
-void naming_png_path(struct buffer *out, const char *path, const struct metadata_identity *identity,
-                     const struct options *options, uint32_t frame)
+void naming_png_path(struct naming *naming, struct buffer *out, const char *path,
+                     const struct metadata_identity *identity, const struct options *options, uint32_t frame)
 {
     const char *study = identity->study_instance_uid;
     const char *series = identity->series_instance_uid;
@@ -78,20 +126,22 @@ void naming_png_path(struct buffer *out, const char *path, const struct metadata
         (study == NULL || series == NULL))
         study = series = NULL;
     buffer_append_text(out, OUTPUTS_IMAGES "/");
-    append_level(out, identity->patient_id, "ALL-PATIENTS");
-    if (options->flattened_to_level != FLATTEN_PATIENT)
-        append_level(out, study, "ALL-STUDIES");
-    if (options->flattened_to_level == FLATTEN_SERIES)
-        append_level(out, series, "ALL-SERIES");
-    append_name(out, path, options);
+    const char *patient = identity->patient_id;
+    const char *texts[] = {patient != NULL ? patient : "ALL-PATIENTS", study != NULL ? study : "ALL-STUDIES",
+                           series != NULL ? series : "ALL-SERIES"};
+    append_folders(naming, out, texts,
+                   options->flattened_to_level == FLATTEN_PATIENT  ? 1
+                   : options->flattened_to_level == FLATTEN_SERIES ? 3
+                                                                   : 2);
+    append_name(naming, out, path, options);
     if (options->compatibility_niffler)
-        append_mark(out, '~', path);
+        append_mark(naming, out, '~', path);
     if (frame > 0)
         buffer_append_format(out, "-%04u", (unsigned)frame);
     buffer_append_text(out, ".png");
 }
 
-void naming_failed_path(struct buffer *out, const char *path, enum category category)
+void naming_failed_path(struct naming *naming, struct buffer *out, const char *path, enum category category)
 {
     const char *slash = strrchr(path, '/');
     const char *name = slash != NULL ? slash + 1 : path;
@@ -102,6 +152,6 @@ void naming_failed_path(struct buffer *out, const char *path, enum category cate
         length = FAILED_NAME_BYTES;
     buffer_append_format(out, OUTPUTS_FAILED "/%d/", (int)category);
     buffer_append(out, name, length);
-    append_mark(out, '-', path);
+    append_mark(naming, out, '-', path);
     buffer_append_text(out, ".dcm");
 }

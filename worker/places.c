@@ -57,6 +57,7 @@ static void clear(struct place *place)
     close_if_open(&place->input_dir);
     close_if_open(&place->output_dir);
     free(place->key);
+    free(place->synced);
     *place = (struct place){.input_dir = -1, .output_dir = -1};
 }
 
@@ -96,6 +97,18 @@ static struct place *find(struct places *places, const char *key)
     }
     clear(oldest);
     return oldest;
+}
+
+bool places_sync_name(struct place *place, const char *path, struct error *err)
+{
+    const char *slash = strrchr(path, '/');
+    char *folder = xmemdup_text(path, slash != NULL ? (size_t)(slash - path) : 0);
+    bool is_known = place->synced != NULL && strcmp(place->synced, folder) == 0;
+    bool ok = files_sync_folder(place->output_dir, path, !is_known, err);
+    free(is_known || !ok ? folder : place->synced);
+    if (ok && !is_known)
+        place->synced = folder;
+    return ok;
 }
 
 void places_forget(struct places *places)

@@ -20,7 +20,8 @@ struct place {
     int input_dir;
     int output_dir;
     unsigned users;
-    char *key; /* of the cache */
+    char *key;    /* of the cache */
+    char *synced; /* the folder that, with those above it, was put on disk last; NULL: none */
     int64_t used_ms, checked_ms;
     int64_t missing_ms;   /* since when its folders are missing; 0: they are there */
     int64_t closed_round; /* tasks up to this round need not be done; -1: none */
@@ -39,6 +40,10 @@ void places_close(struct places *places); /* accepts NULL; no place may be in us
 MUST_CHECK bool places_use(struct places *places, const struct task *task, struct place **place,
                            struct error *err);
 void places_release(struct place *place); /* accepts NULL */
+
+/* Put the name of a file below the output folder on disk, and those of the folders it lies in. Fails with
+ * ERROR_RETRY. */
+MUST_CHECK bool places_sync_name(struct place *place, const char *path, struct error *err);
 
 /* The storage failed: all folders, and the roots, are opened anew when they are next used. Handles of storage
  * that was away may stay useless after its return. */

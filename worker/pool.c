@@ -25,8 +25,9 @@
 enum state { STATE_STARTING, STATE_IDLE, STATE_BUSY };
 
 struct decoder {
-    pid_t pid; /* 0: none */
-    int socket;
+    pid_t pid;    /* 0: none */
+    int requests; /* our end of the socket */
+    int replies;  /* of the pipe           */
     enum state state;
     int64_t deadline_ms; /* of the answer that is awaited */
     unsigned files;
@@ -53,7 +54,7 @@ static int64_t now_ms(void)
 
 /* ---- starting and ending a decoder ---- */
 
-static bool spawn(struct pool *pool, int child_socket, pid_t *pid, struct error *err)
+static bool spawn(struct pool *pool, int requests, int replies, pid_t *pid, struct error *err)
 {
     char memory[24], seconds[16];
     (void)snprintf(memory, sizeof memory, "%llu", (unsigned long long)pool->options.memory_bytes);
@@ -74,7 +75,8 @@ static bool spawn(struct pool *pool, int child_socket, pid_t *pid, struct error 
     failed |= posix_spawn_file_actions_adddup2(&actions, 0, 1);
     if (!keep_stderr)
         failed |= posix_spawn_file_actions_adddup2(&actions, 0, 2);
-    failed |= posix_spawn_file_actions_adddup2(&actions, child_socket, WIRE_CONTROL_DESCRIPTOR);
+    failed |= posix_spawn_file_actions_adddup2(&actions, requests, WIRE_CONTROL_DESCRIPTOR);
+    failed |= posix_spawn_file_actions_adddup2(&actions, replies, WIRE_REPLY_DESCRIPTOR);
     failed |= posix_spawnattr_setsigmask(&attributes, &none);
     failed |= posix_spawnattr_setsigdefault(&attributes, &all);
     failed |= posix_spawnattr_setpgroup(&attributes, 0);
@@ -88,20 +90,43 @@ static bool spawn(struct pool *pool, int child_socket, pid_t *pid, struct error 
     return failed == 0 || error_errno(err, ERROR_FATAL, "cannot start the decoder '%s'", pool->program);
 }
 
+static void close_if_open(int *descriptor)
+{
+    if (*descriptor >= 0)
+        (void)close(*descriptor);
+    *descriptor = -1;
+}
+
+/* A number that no descriptor of the child takes while the others are still to be put in their places. */
+static bool move_away(int *descriptor)
+{
+    if (*descriptor >= WIRE_FREE_DESCRIPTOR)
+        return true;
+    int moved = fcntl(*descriptor, F_DUPFD_CLOEXEC, WIRE_FREE_DESCRIPTOR);
+    close_if_open(descriptor);
+    *descriptor = moved;
+    return moved >= 0;
+}
+
 static bool start(struct pool *pool, struct decoder *decoder, struct error *err)
 {
-    int pair[2];
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
-        return error_errno(err, ERROR_FATAL, "cannot make a socket pair for a decoder");
+    int socket[2] = {-1, -1}, pipe[2] = {-1, -1}; /* [0] is ours */
     pid_t pid = 0;
-    bool ok = spawn(pool, pair[1], &pid, err);
-    (void)close(pair[1]);
+    bool ok = socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, socket) == 0 &&
+              pipe2(pipe, O_CLOEXEC) == 0 && move_away(&socket[1]) && move_away(&pipe[1]);
+    if (!ok)
+        (void)error_errno(err, ERROR_FATAL, "cannot make a socket and a pipe for a decoder");
+    ok = ok && spawn(pool, socket[1], pipe[1], &pid, err);
+    close_if_open(&socket[1]);
+    close_if_open(&pipe[1]);
     if (!ok) {
-        (void)close(pair[0]);
+        close_if_open(&socket[0]);
+        close_if_open(&pipe[0]);
         return false;
     }
     decoder->pid = pid;
-    decoder->socket = pair[0];
+    decoder->requests = socket[0];
+    decoder->replies = pipe[0];
     decoder->state = STATE_STARTING;
     decoder->deadline_ms = now_ms() + START_SECONDS * 1000;
     decoder->files = 0;
@@ -117,7 +142,8 @@ static int end(struct decoder *decoder)
     int status = 0;
     if (decoder->pid <= 0)
         return 0;
-    (void)close(decoder->socket);
+    close_if_open(&decoder->requests);
+    close_if_open(&decoder->replies);
     /* A decoder that has ended by itself keeps its own status: it is a zombie until it is waited for. */
     pid_t reaped = waitpid(decoder->pid, &status, WNOHANG);
     if (reaped == 0) {
@@ -127,7 +153,6 @@ static int end(struct decoder *decoder)
             continue;
     }
     decoder->pid = 0;
-    decoder->socket = -1;
     return status;
 }
 
@@ -152,7 +177,7 @@ static bool replace(struct pool *pool, unsigned slot, const struct error *why, s
 {
     struct decoder *decoder = &pool->decoders[slot];
     bool was_busy = decoder->state == STATE_BUSY, was_starting = decoder->state == STATE_STARTING;
-    /* An exit races with the closing of its socket: give it a moment to leave its status behind. */
+    /* An exit races with the closing of its pipe: give it a moment to leave its status behind. */
     if (why == NULL && !decoder->killed_by_deadline)
         for (int i = 0; i < 100; i++) {
             siginfo_t info = {0};
@@ -190,7 +215,7 @@ bool pool_start(struct pool **out, const struct pool_options *options, struct er
     pool->decoders = xcalloc(options->count, sizeof *pool->decoders);
     pool->loop_ms = now_ms();
     for (unsigned i = 0; i < options->count; i++)
-        pool->decoders[i].socket = -1;
+        pool->decoders[i].requests = pool->decoders[i].replies = -1;
     for (unsigned i = 0; i < options->count; i++)
         if (!start(pool, &pool->decoders[i], err))
             goto out;
@@ -236,11 +261,12 @@ void pool_send(struct pool *pool, int slot, const struct buffer *request, const 
                size_t descriptor_count, bool is_new_file)
 {
     struct decoder *decoder = &pool->decoders[slot];
-    struct error ignored; /* a closed socket is found, with its cause, by pool_wait() */
+    struct error ignored; /* a decoder that is gone is found, with its cause, by pool_wait() */
     decoder->state = STATE_BUSY;
     decoder->files += is_new_file;
     decoder->deadline_ms = now_ms() + (int64_t)pool->options.seconds * 1000;
-    if (!wire_send(decoder->socket, request->data, request->length, descriptors, descriptor_count, &ignored))
+    if (!wire_send(decoder->requests, request->data, request->length, descriptors, descriptor_count,
+                   &ignored))
         return;
 }
 
@@ -308,24 +334,21 @@ static bool next_message(struct pool *pool, unsigned slot, struct pool_event *ev
     return true;
 }
 
-/* Read what a socket has. *closed when the other side is gone. */
+/* Read what a pipe has. *closed when the other side is gone. */
 static void fill(struct decoder *decoder, bool *closed)
 {
-    int descriptors[WIRE_MAX_DESCRIPTORS];
-    size_t received = 0, count = 0;
-    struct error ignored;
     char *place = buffer_reserve(&decoder->in, RECEIVE_BYTES);
     size_t room = decoder->in.capacity - decoder->in.length;
-    if (!wire_receive(decoder->socket, place, room, &received, descriptors, &count, &ignored))
-        received = 0;
-    for (size_t i = 0; i < count; i++)
-        (void)close(descriptors[i]); /* nobody asked for any */
-    *closed = received == 0 || count > 0;
-    if (received != SIZE_MAX)
-        decoder->in.length += received;
+    ssize_t received;
+    do
+        received = read(decoder->replies, place, room);
+    while (received < 0 && errno == EINTR);
+    *closed = received <= 0;
+    if (received > 0)
+        decoder->in.length += (size_t)received;
 }
 
-/* Look at one decoder whose socket polls readable. True when `event` is filled. */
+/* Look at one decoder whose pipe polls readable. True when `event` is filled. */
 static bool serve(struct pool *pool, unsigned slot, struct pool_event *event, bool *is_event,
                   struct error *err)
 {
@@ -413,7 +436,7 @@ bool pool_wait(struct pool *pool, int timeout_ms, const int *others, size_t othe
         goto out;
     }
     for (unsigned i = 0; i < count; i++)
-        fds[i] = (struct pollfd){.fd = pool->decoders[i].socket, .events = POLLIN};
+        fds[i] = (struct pollfd){.fd = pool->decoders[i].replies, .events = POLLIN};
     for (size_t i = 0; i < other_count && i < OTHERS_MAX; i++)
         fds[count + i] = (struct pollfd){.fd = others[i], .events = POLLIN};
     int64_t before = now_ms();

@@ -7,7 +7,7 @@
  *           └────────────────────── [DEAD]  → POOL_DIED with the cause, for the file's record
  *
  * A decoder is killed (with its whole process group) when it passes its deadline, answers what is no message,
- * answers unasked, or closes its socket; another one takes its place. The deadline counts only while this
+ * answers unasked, or closes its pipe; another one takes its place. The deadline counts only while this
  * process itself ran, and a waiting answer is read first. One thread; that thread must live as long as the
  * decoders do (they die with it). */
 #ifndef NIFFLER_WORKER_POOL_H

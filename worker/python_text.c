@@ -258,6 +258,27 @@ static bool takes_next_above(char *text, size_t size, double value, bool is_sing
     return true;
 }
 
+/* Most numbers of a header have few digits. Where n / 10^k is the value, n below 10^15 and both exact, the
+ * division rounds as reading "n e-k" does; and no other text of as few digits reads as the same number, of
+ * single precision where they are at most 6. */
+static bool find_short(double value, bool is_single, struct decimal *number)
+{
+    static const double powers[] = {1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9};
+    const double limit = is_single ? 1e6 : 1e15;
+    for (int k = 1; k < 10 && value * powers[k] < limit - 1; k++) {
+        uint64_t n = (uint64_t)(value * powers[k] + 0.5);
+        if (n == 0 || (double)n / powers[k] != value)
+            continue;
+        for (uint64_t rest = n; rest > 0; rest /= 10)
+            number->count++;
+        for (int i = number->count; i-- > 0; n /= 10)
+            number->digits[i] = (char)('0' + n % 10);
+        number->point = number->count - k;
+        return true;
+    }
+    return false;
+}
+
 /* Fewest digits that read back: a few conversions by the C library, which rounds correctly. */
 static void shortest(double value, bool is_single, struct decimal *number)
 {
@@ -267,7 +288,7 @@ static void shortest(double value, bool is_single, struct decimal *number)
     char text[40];
 
     *number = (struct decimal){.is_negative = signbit(value) != 0};
-    if (value == 0)
+    if (value == 0 || find_short(fabs(value), is_single, number))
         return;
     for (; precision <= most; precision++) {
         (void)snprintf(text, sizeof text, "%.*e", precision - 1, fabs(value));

@@ -433,6 +433,21 @@ bool wire_send(int socket, const void *bytes, size_t length, const int *descript
     return true;
 }
 
+bool wire_reply(int pipe, const void *bytes, size_t length, struct error *err)
+{
+    const char *at = bytes;
+    while (length > 0) {
+        ssize_t written = write(pipe, at, length);
+        if (written < 0 && errno == EINTR)
+            continue;
+        if (written < 0)
+            return error_errno(err, ERROR_RETRY, "cannot send to the other side");
+        at += written;
+        length -= (size_t)written;
+    }
+    return true;
+}
+
 bool wire_receive(int socket, void *bytes, size_t length, size_t *received, int *descriptors,
                   size_t *descriptor_count, struct error *err)
 {

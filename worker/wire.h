@@ -1,7 +1,9 @@
 /* wire.h: the bytes between a worker and one of its decoders.
  *
- * A SOCK_STREAM pair carries frames of: u32 length, u8 type, `length` bytes. All numbers are little
- * endian and written field by field. Descriptors travel with the first byte of their message.
+ * Frames of: u32 length, u8 type, `length` bytes. All numbers are little endian and written field by field.
+ * Requests go through a SOCK_STREAM pair; descriptors travel with the first byte of theirs. Replies come
+ * through a pipe: it can carry no descriptor, and a reply that is read from a socket would wake the decoder,
+ * which sleeps on that very socket for its next request.
  *
  *     worker                                   decoder
  *        │                                        │ ready (once, after start-up)
@@ -40,6 +42,8 @@ enum wire_type {
 
 /* The descriptors of a decoder when it starts. */
 #define WIRE_CONTROL_DESCRIPTOR 3
+#define WIRE_REPLY_DESCRIPTOR 4
+#define WIRE_FREE_DESCRIPTOR 5 /* the first that is none of them */
 
 /* ---- typed elements ---------------------------------------------------------------------------
  *
@@ -168,12 +172,17 @@ MUST_CHECK bool wire_read_frame(const uint8_t *bytes, size_t length, struct wire
  * unprintable bytes become '?'. */
 void wire_failure_from_error(struct wire_failure *failure, const struct error *err);
 
-/* ---- the socket -------------------------------------------------------------------------------- */
+/* ---- the socket, and the pipe
+ * -------------------------------------------------------------------------------- */
 
 /* Send all bytes; the descriptors (at most WIRE_MAX_DESCRIPTORS) go with the first. Blocks.
  * Fails with ERROR_RETRY when the peer is gone. */
 MUST_CHECK bool wire_send(int socket, const void *bytes, size_t length, const int *descriptors,
                           size_t descriptor_count, struct error *err);
+
+/* Write all bytes to the pipe. Blocks. Fails with ERROR_RETRY when the peer is gone, where SIGPIPE is
+ * ignored. */
+MUST_CHECK bool wire_reply(int pipe, const void *bytes, size_t length, struct error *err);
 
 /* Receive what is there, at most `length` bytes, with at most WIRE_MAX_DESCRIPTORS descriptors
  * (close-on-exec; the caller owns them). *received is 0 when the peer has closed. Without data on a

@@ -105,7 +105,7 @@ bool work_hold(struct work *work, struct work_file *file, const struct error *ca
     return true;
 }
 
-static void storage_is_back(struct work *work)
+void work_storage_is_back(struct work *work)
 {
     if (!work->waits_for_storage)
         return;
@@ -113,35 +113,6 @@ static void storage_is_back(struct work *work)
     metrics_set(work->options.metrics, METRIC_STORAGE_BREAKER, 0);
     log_event(LOG_LEVEL_INFO, "worker", "storage_back", "held=%zu", work->held.count);
     CRASH_POINT("worker.storage_back");
-}
-
-static void count_file(struct work *work, const struct work_file *file)
-{
-    static const char *const names[] = {"converted", "no_image", "ignored", "failed"};
-    struct metrics *metrics = work->options.metrics;
-    const struct record *rec = &file->rec;
-    uint64_t written = 0;
-    for (size_t i = 0; i < rec->frame_count; i++)
-        written += rec->frames[i].png_bytes;
-    work->files++;
-    metrics_count_file(metrics, names[rec->status], rec->code != 0 ? record_text(rec, rec->code) : NULL);
-    metrics_add(metrics, METRIC_BYTES_READ, rec->size_bytes);
-    metrics_add(metrics, METRIC_BYTES_WRITTEN, written);
-    if (file->asked_ms > 0)
-        metrics_observe(metrics, METRICS_DECODE, (double)(file->answered_ms - file->asked_ms) / 1000);
-    metrics_observe(metrics, METRICS_PUBLISH, (double)(meter_now_ms() - file->answered_ms) / 1000);
-}
-
-/* The last steps, in this order: the record is sent; when the transport answers for it, the task is
- * acknowledged. */
-static bool deliver(struct work *work, struct work_file *file, struct error *err)
-{
-    const struct queue_address to = {.key = file->rec.job};
-    CRASH_POINT("worker.record_written");
-    bool ok = queue_forward(work->options.results, &to, work->json.data, work->json.length,
-                            work->options.tasks, &file->message, err);
-    CRASH_POINT("worker.record_sent");
-    return ok;
 }
 
 bool work_finish(struct work *work, struct work_file *file, struct error *err)
@@ -154,13 +125,11 @@ bool work_finish(struct work *work, struct work_file *file, struct error *err)
     verdict_conclude(&file->rec, &file->task.options, &facts);
     CRASH_POINT("worker.concluded");
     buffer_truncate(&work->json, 0);
-    if (!work_file_copy_failed(file, &work->path, &cause) ||
-        !work_file_write_record(file, queue_longest(work->options.results), &work->json, &cause))
+    if (!work_file_copy_failed(file, work->naming, work->options.durability == DURABILITY_FILE, &work->path,
+                               &cause) ||
+        !work_file_write_record(file, work->options.results, &work->json, &cause))
         return work_hold(work, file, &cause, err);
-    if (file->is_probe)
-        storage_is_back(work);
-    bool ok = deliver(work, file, err);
-    count_file(work, file);
+    bool ok = work_deliver(work, file, err);
     if (file->is_alone)
         work->is_alone = false;
     retire(work, file);
@@ -272,10 +241,11 @@ static bool next_file(struct work *work, struct work_file **file, struct error *
 {
     struct queue_state results;
     *file = NULL;
-    if (work->is_alone || (work->waits_for_storage && (work->busy > 0 || meter_now_ms() < work->probe_ms)))
+    bool is_probed = work->busy > 0 || work->unsynced.count > 0 || work->syncing.count > 0;
+    if (work->is_alone || (work->waits_for_storage && (is_probed || meter_now_ms() < work->probe_ms)))
         return true;
     queue_state(work->options.results, &results);
-    work->is_full = results.unanswered >= WORK_UNANSWERED_MAX;
+    work->is_full = results.unanswered >= WORK_UNANSWERED_MAX || work_is_unsynced_full(work);
     if (work->is_full)
         return true;
     if (work->lone.first != NULL) {
@@ -349,8 +319,10 @@ bool work_open(struct work **out, const struct work_options *options, struct err
         id = (uint64_t)getpid();
     (void)snprintf(work->id, sizeof work->id, "%016llx", (unsigned long long)id);
     work->md = metadata_new();
+    work->naming = naming_new();
     if (!places_open(&work->places, options->input_root, options->output_root, err) ||
-        !open_link_roots(work, err) || !pool_start(&work->pool, &options->pool, err)) {
+        !open_link_roots(work, err) || !pool_start(&work->pool, &options->pool, err) ||
+        (options->durability == DURABILITY_BATCH && !syncer_open(&work->syncer, err))) {
         work_close(work);
         return false;
     }
@@ -381,9 +353,11 @@ static void take_signal(struct work *work)
 
 static bool is_over(const struct work *work)
 {
+    bool has_pending = work->unsynced.count > 0 || work->syncing.count > 0;
     if (work->is_stopping)
-        return work->busy == 0 || work->is_abandoned || meter_now_ms() >= work->drain_until_ms;
-    return work->busy == 0 && work->lone.first == NULL && work->held.first == NULL &&
+        return (work->busy == 0 && !has_pending) || work->is_abandoned ||
+               meter_now_ms() >= work->drain_until_ms;
+    return work->busy == 0 && !has_pending && work->lone.first == NULL && work->held.first == NULL &&
            queue_is_finished(work->options.tasks);
 }
 
@@ -396,8 +370,9 @@ static bool wait_for_event(struct work *work, int timeout_ms, struct error *err)
                        !queue_is_finished(work->options.tasks);
     bool is_answered = queue_is_durable(work->options.results);
     int others[] = {work->options.stop_descriptor, wants_tasks ? queue_descriptor(work->options.tasks) : -1,
-                    is_answered ? queue_descriptor(work->options.results) : -1};
-    if (!pool_wait(work->pool, timeout_ms, others, 3, &event, err))
+                    is_answered ? queue_descriptor(work->options.results) : -1,
+                    work->syncing.count > 0 ? syncer_descriptor(work->syncer) : -1};
+    if (!pool_wait(work->pool, work_sync_timeout_ms(work, timeout_ms), others, 4, &event, err))
         return false;
     if (event.kind == POOL_DESCRIPTOR && event.slot == 0)
         take_signal(work);
@@ -410,7 +385,9 @@ bool work_step(struct work *work, int timeout_ms, struct work_status *status, st
 {
     bool ok = queue_serve(work->options.tasks, err) && queue_serve(work->options.results, err) &&
               (work->options.dead == NULL || queue_serve(work->options.dead, err)) &&
-              work_fill_idle(work, err);
+              work_take_synced(work, err) && work_fill_idle(work, err);
+    if (ok)
+        work_begin_sync(work);
     drop_idle_drafts(work);
     if (ok && !is_over(work))
         ok = wait_for_event(work, timeout_ms, err);
@@ -419,7 +396,8 @@ bool work_step(struct work *work, int timeout_ms, struct work_status *status, st
         .is_stopping = work->is_stopping,
         .is_waiting_for_storage = work->waits_for_storage,
         .busy = work->busy,
-        .in_hand = work->busy + (unsigned)(work->held.count + work->lone.count),
+        .in_hand = work->busy + (unsigned)(work->held.count + work->lone.count + work->unsynced.count +
+                                           work->syncing.count),
         .files = work->files,
     };
     return ok;
@@ -440,6 +418,8 @@ void work_close(struct work *work)
     if (work == NULL)
         return;
     pool_stop(work->pool);
+    syncer_close(work->syncer);
+    work_free_pending(work);
     for (unsigned i = 0; i < work->options.pool.count; i++) {
         work_drop_draft(&work->slots[i]);
         work_file_free(work->slots[i].file);
@@ -452,6 +432,7 @@ void work_close(struct work *work)
     free(work->link_roots);
     places_close(work->places);
     metadata_free(work->md);
+    naming_free(work->naming);
     buffer_clear(&work->request);
     buffer_clear(&work->json);
     buffer_clear(&work->path);

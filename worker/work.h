@@ -20,6 +20,7 @@
 #include "common/error.h"
 #include "common/metrics.h"
 #include "common/queue.h"
+#include "common/settings.h"
 #include "worker/pool.h"
 
 #define WORK_DEATHS_MAX 3
@@ -42,6 +43,7 @@ struct work_options {
     int stop_descriptor;            /* a signalfd; readable: stop; -1: none          */
     uint32_t drain_seconds;         /* for the files that were begun, after that     */
     uint32_t storage_probe_seconds; /* between attempts; 0: storage that fails ends the run */
+    enum durability durability;     /* of what lies in output folders when its record is sent */
     struct metrics *metrics;        /* NULL: none */
 };
 

@@ -85,11 +85,14 @@ static bool take_picture(struct work *work, int slot, const struct wire_frame *i
     struct work_file *file = work->slots[slot].file;
     struct record *rec = &file->rec;
     buffer_truncate(&work->path, 0);
-    naming_png_path(&work->path, file->task.path, &file->identity, &file->task.options,
+    naming_png_path(work->naming, &work->path, file->task.path, &file->identity, &file->task.options,
                     file->frame_count > 1 ? in->frame_index + 1 : 0);
     const char *path = buffer_text(&work->path);
     CRASH_POINT("worker.picture_written");
-    if (!draft_publish(&work->slots[slot].draft, file->place->output_dir, path, in->png_bytes, err))
+    bool is_synced = work->options.durability == DURABILITY_FILE;
+    if (!draft_publish(&work->slots[slot].draft, file->place->output_dir, path, in->png_bytes, is_synced,
+                       err) ||
+        (is_synced && !places_sync_name(file->place, path, err)))
         return false;
     CRASH_POINT("worker.picture_published");
     struct record_frame *frame = record_add_frame(rec);

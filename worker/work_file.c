@@ -136,17 +136,19 @@ void work_file_check_unchanged(struct work_file *file)
     verdict_fail(&file->rec, CATEGORY_NOT_USABLE, CODE_INPUT_CHANGED, "the file changed while it was read");
 }
 
-bool work_file_copy_failed(struct work_file *file, struct buffer *path, struct error *err)
+bool work_file_copy_failed(struct work_file *file, struct naming *naming, bool is_synced, struct buffer *path,
+                           struct error *err)
 {
     struct record *rec = &file->rec;
     if (rec->category == CATEGORY_NONE || file->input < 0)
         return true;
     buffer_truncate(path, 0);
-    naming_failed_path(path, file->task.path, rec->category);
+    naming_failed_path(naming, path, file->task.path, rec->category);
     const char *text = buffer_text(path);
     char *folder = xmemdup_text(text, (size_t)(strrchr(text, '/') - text));
     bool ok = files_make_folders(file->place->output_dir, folder, err) &&
-              files_copy(file->input, file->place->output_dir, text, err);
+              files_copy(file->input, file->place->output_dir, text, is_synced, err) &&
+              (!is_synced || places_sync_name(file->place, text, err));
     free(folder);
     if (!ok && err->kind == ERROR_INPUT)
         return true; /* what cannot be read cannot be copied; its record says so already */
@@ -169,10 +171,15 @@ static bool spill(const struct work_file *file, const char *path, const struct b
     return files_draft_finish(&draft, err);
 }
 
-bool work_file_write_record(struct work_file *file, size_t longest, struct buffer *json, struct error *err)
+bool work_file_write_record(struct work_file *file, struct queue *results, struct buffer *json,
+                            struct error *err)
 {
+    if (!queue_is_durable(results)) { /* the aggregator is a thread of this process */
+        record_pack(&file->rec, json);
+        return true;
+    }
     record_to_json(&file->rec, json);
-    if (json->length <= longest)
+    if (json->length <= queue_longest(results))
         return true;
     char *path = xasprintf(JOB_RECORDS "/%s-%llu-%u", file->rec.job, (unsigned long long)file->rec.seq,
                            (unsigned)file->rec.round);

@@ -10,6 +10,7 @@
 #include "common/record.h"
 #include "common/task.h"
 #include "worker/metadata.h"
+#include "worker/naming.h"
 #include "worker/places.h"
 #include "worker/wire.h"
 
@@ -68,13 +69,15 @@ bool work_file_has_patient(const struct work_file *file); /* PatientID is there,
  * the record is a failure. */
 void work_file_check_unchanged(struct work_file *file);
 
-/* Copy a file that failed, by category; of one with too many attributes too. `path` is for scratch. Fails
- * with ERROR_RETRY. */
-MUST_CHECK bool work_file_copy_failed(struct work_file *file, struct buffer *path, struct error *err);
+/* Copy a file that failed, by category; of one with too many attributes too. `is_synced`: the copy is on disk
+ * then. `path` is for scratch. Fails with ERROR_RETRY. */
+MUST_CHECK bool work_file_copy_failed(struct work_file *file, struct naming *naming, bool is_synced,
+                                      struct buffer *path, struct error *err);
 
-/* Append the message for the record: itself, or, where it is longer than `longest`, one that names a file
- * below JOB_RECORDS which holds it. Fails with ERROR_RETRY. */
-MUST_CHECK bool work_file_write_record(struct work_file *file, size_t longest, struct buffer *json,
+/* Append the message for the record, as `results` carries it: packed within this process, else as JSON; where
+ * that is longer than the queue takes, one that names a file below JOB_RECORDS which holds it. Fails with
+ * ERROR_RETRY. */
+MUST_CHECK bool work_file_write_record(struct work_file *file, struct queue *results, struct buffer *json,
                                        struct error *err);
 
 #endif

@@ -70,6 +70,7 @@ static bool start_decoders(struct fleet *fleet, struct error *err)
         .stop_descriptor = fleet->signals,
         .drain_seconds = settings->drain_seconds,
         .storage_probe_seconds = settings->storage_probe_seconds,
+        .durability = settings->durability,
         .metrics = fleet->metrics,
     };
     bool ok = work_open(&fleet->work, &options, err);

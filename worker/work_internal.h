@@ -1,9 +1,11 @@
-/* work_internal.h: what work.c (beginning and ending files, the loop) and work_answer.c (what decoders
- * answer) share. */
+/* work_internal.h: what work.c (beginning and ending files, the loop), work_answer.c (what decoders answer)
+ * and work_deliver.c (records that are sent) share. */
 #ifndef NIFFLER_WORKER_WORK_INTERNAL_H
 #define NIFFLER_WORKER_WORK_INTERNAL_H
 
+#include "common/job.h"
 #include "worker/draft.h"
+#include "worker/syncer.h"
 #include "worker/work.h"
 #include "worker/work_file.h"
 
@@ -14,10 +16,17 @@ struct slot {
     int64_t idle_since_ms;
 };
 
+struct pending;
+struct pending_list {
+    struct pending *first, **end;
+    size_t count, bytes;
+};
+
 struct work {
     struct work_options options;
     struct pool *pool;
     struct metadata *md;
+    struct naming *naming;
     struct places *places;
     struct files_roots link_rules;
     int *link_roots;
@@ -33,6 +42,9 @@ struct work {
     int64_t probe_ms;       /* when to try again */
     int64_t drain_until_ms;
     struct buffer request, json, path;
+    struct syncer *syncer; /* NULL: records wait for no disk */
+    struct pending_list unsynced, syncing, spare_pending;
+    int64_t unsynced_since_ms;
     char id[20];
     uint64_t drafts, files;
 };
@@ -45,6 +57,24 @@ void work_drop_draft(struct slot *slot);
  * with the cause itself where it is another, or where nobody waits; the file is freed then. */
 MUST_CHECK bool work_hold(struct work *work, struct work_file *file, const struct error *cause,
                           struct error *err);
+
+/* A file has gone through since the storage failed. */
+void work_storage_is_back(struct work *work);
+
+/* Send the record in work->json and acknowledge the file's task, both of which are taken; under Durability:
+ * batch once what the file left in the output folder is on disk. Fails as work_step(). */
+MUST_CHECK bool work_deliver(struct work *work, struct work_file *file, struct error *err);
+
+/* Send the records whose pictures have come to the disk; where it did not take them, their files are held.
+ * Fails as work_step(). */
+MUST_CHECK bool work_take_synced(struct work *work, struct error *err);
+
+/* Begin to put pictures on disk, if it is time to. */
+void work_begin_sync(struct work *work);
+
+bool work_is_unsynced_full(const struct work *work); /* no file is to be begun */
+int work_sync_timeout_ms(const struct work *work, int timeout_ms);
+void work_free_pending(struct work *work);
 
 /* All is known of the file: its record goes out. The file is the list of spare ones' again. */
 MUST_CHECK bool work_finish(struct work *work, struct work_file *file, struct error *err);

@@ -277,6 +277,46 @@ static void test_finish_wakes_a_waiting_receiver(void **state)
     queue_close(q);
 }
 
+/* Messages change hands in lots: fewer than a lot are not kept back. */
+static void *send_one_later(void *context)
+{
+    sleep_ms(50);
+    send_text(context, "one");
+    return NULL;
+}
+
+static void test_one_message_is_not_kept_back(void **state)
+{
+    (void)state;
+    struct queue *q = open_memory(1000);
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, send_one_later, q), 0);
+    double start = seconds();
+    struct queue_message one = receive(q, LONG_MS);
+    check_text(&one, "one");
+    assert_true(seconds() - start < LONG_MS / 2000.0);
+    ack(q, &one);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    queue_close(q);
+}
+
+static void test_counts_are_those_of_messages_not_of_lots(void **state)
+{
+    (void)state;
+    struct queue *q = open_memory(1000);
+    struct queue_state counts;
+    for (int i = 0; i < 300; i++)
+        send_text(q, "message");
+    for (int i = 0; i < 300; i++) {
+        struct queue_message message = receive(q, 0);
+        queue_state(q, &counts);
+        assert_int_equal(counts.lag, 299 - i);
+        assert_int_equal(counts.in_flight, 1);
+        ack(q, &message);
+    }
+    queue_close(q);
+}
+
 /* By poll() only, as a worker does, with up to 7 messages held back before they are acknowledged. */
 static void test_many_messages_between_two_threads(void **state)
 {
@@ -317,6 +357,8 @@ int main(void)
         cmocka_unit_test(test_sending_blocks_while_full),
         cmocka_unit_test(test_finish_frees_a_blocked_sender),
         cmocka_unit_test(test_finish_wakes_a_waiting_receiver),
+        cmocka_unit_test(test_one_message_is_not_kept_back),
+        cmocka_unit_test(test_counts_are_those_of_messages_not_of_lots),
         cmocka_unit_test(test_many_messages_between_two_threads),
     };
     return cmocka_run_group_tests_name("queue", tests, NULL, NULL);

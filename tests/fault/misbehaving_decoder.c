@@ -13,7 +13,7 @@
 static void send_bytes(const struct buffer *bytes)
 {
     struct error err;
-    if (!wire_send(WIRE_CONTROL_DESCRIPTOR, bytes->data, bytes->length, NULL, 0, &err))
+    if (!wire_reply(WIRE_REPLY_DESCRIPTOR, bytes->data, bytes->length, &err))
         _exit(0);
 }
 
@@ -59,7 +59,7 @@ static void misbehave(const char *mode)
         wire_write_ready(&out);
         send_bytes(&out);
     } else if (strcmp(mode, "close") == 0) {
-        (void)close(WIRE_CONTROL_DESCRIPTOR);
+        (void)close(WIRE_REPLY_DESCRIPTOR);
         for (;;)
             (void)pause();
     }

@@ -419,17 +419,17 @@ static void test_copies(void **state)
         bytes[i] = (char)(i * 31 + i / 977);
     int input = openat(place->root, "large", O_RDWR | O_CREAT | O_CLOEXEC, 0644);
     assert_int_equal(write(input, bytes, length), length); /* its position is now the end */
-    assert_true(files_copy(input, place->root, "copy", &err));
-    assert_true(files_copy(input, place->root, "copy", &err));
+    assert_true(files_copy(input, place->root, "copy", false, &err));
+    assert_true(files_copy(input, place->root, "copy", false, &err));
     assert_int_equal(count_entries(place->root), before + 2);
     int copy = openat(place->root, "copy", O_RDONLY | O_CLOEXEC);
     assert_int_equal(read(copy, back, length), length);
     assert_int_equal(read(copy, back, 1), 0);
     assert_memory_equal(back + 1, bytes + 1, length - 1);
 
-    assert_false(files_copy(input, place->root, "absent/copy", &err));
+    assert_false(files_copy(input, place->root, "absent/copy", false, &err));
     assert_int_equal(err.kind, ERROR_RETRY);
-    assert_false(files_copy(place->root, place->root, "copy", &err)); /* a folder cannot be read */
+    assert_false(files_copy(place->root, place->root, "copy", true, &err)); /* a folder cannot be read */
     assert_int_equal(err.kind, ERROR_INPUT);
     assert_string_equal(err.code, CODE_INPUT_IO);
     assert_int_equal(count_entries(place->root), before + 2);

@@ -19,7 +19,7 @@ static struct jobs *open_jobs(struct fixture *fx)
     char *folder = xasprintf("%s/state", fx->folder);
     struct jobs *jobs;
     struct error err;
-    assert_ok(jobs_open(&jobs, folder, &err), err);
+    assert_ok(jobs_open(&jobs, folder, true, &err), err);
     free(folder);
     return jobs;
 }

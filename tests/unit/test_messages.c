@@ -1,8 +1,10 @@
 /* record, task, json: what is written comes back; what is malformed is refused. */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
@@ -182,6 +184,126 @@ static void a_task_comes_back_as_written_and_needs_all_its_options(void **state)
     buffer_clear(&json);
 }
 
+/* Runs of plain bytes are taken eight at a time: each byte, at each place beside others, comes back. */
+static void every_byte_at_every_place_comes_back(void **state)
+{
+    (void)state;
+    static const char *const fills[] = {
+        "abcdefghijklmnopqrstuvwx", "\x7f !#[]^~\x7f !#[]^~\x7f !#[]^~",
+        "\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9"};
+    struct buffer json = {0}, back = {0};
+    for (size_t fill = 0; fill < 3; fill++)
+        for (size_t length = 1; length <= 18; length++)
+            for (size_t place = 0; place < length; place++)
+                for (unsigned byte = 1; byte < 256; byte++) {
+                    char text[24];
+                    memcpy(text, fills[fill], length);
+                    text[place] = (char)(unsigned char)byte;
+                    buffer_truncate(&json, 0);
+                    buffer_truncate(&back, 0);
+                    json_append_string(&json, text, length);
+                    for (size_t i = 0; i < json.length; i++)
+                        assert_true((unsigned char)json.data[i] >= 0x20);
+                    struct json_reader in = {.at = json.data, .end = json.data + json.length};
+                    json_string(&in, &back);
+                    assert_true(json_end(&in));
+                    assert_int_equal(back.length, length);
+                    assert_memory_equal(back.data, text, length);
+                }
+    buffer_clear(&json);
+    buffer_clear(&back);
+}
+
+/* Within a process a record is packed: what arrives is what the JSON would have brought. */
+static void a_packed_record_is_what_its_json_is(void **state)
+{
+    (void)state;
+    struct record rec = {0}, packed = {0}, read = {0};
+    struct buffer bytes = {0}, json = {0}, again = {0};
+    struct error err;
+    const size_t counts[] = {3, 700, 0, 1}; /* more and fewer than there was room for */
+    for (size_t round = 0; round < 4; round++) {
+        record_reset(&rec);
+        (void)snprintf(rec.job, sizeof rec.job, "%s", JOB_ID);
+        rec.seq = round;
+        rec.path = record_add_text(&rec, "d\xe9/x", 4);
+        rec.mtime_ns = -5;
+        rec.status = RECORD_FAILED;
+        rec.category = CATEGORY_UNDECODABLE;
+        rec.reason = record_add_text(&rec, "why", 3);
+        rec.has_pix_array = true;
+        for (size_t i = 0; i < counts[round]; i++) {
+            record_add_cell(&rec, "Name", 4, "value", i % 6);
+            struct record_frame *frame = record_add_frame(&rec);
+            frame->frame = (uint32_t)i + 1;
+            frame->png = record_add_text(&rec, "a.png", 5);
+            frame->offset = i % 2 == 0 ? -0.0 : HUGE_VAL;
+            frame->maximum = i % 2 == 0 ? 0.1 : NAN;
+        }
+        buffer_truncate(&bytes, 0);
+        buffer_truncate(&json, 0);
+        buffer_truncate(&again, 0);
+        record_pack(&rec, &bytes);
+        record_to_json(&rec, &json);
+        assert_true(record_is_packed(bytes.data, bytes.length));
+        assert_false(record_is_packed(json.data, json.length));
+        record_unpack(bytes.data, &packed);
+        assert_true(record_from_json(json.data, json.length, &read, &err));
+        assert_int_equal(packed.cell_count, read.cell_count);
+        for (size_t i = 0; i < read.cell_count; i++) {
+            assert_int_equal(packed.cells[i].column_length, read.cells[i].column_length);
+            assert_int_equal(packed.cells[i].value_length, read.cells[i].value_length);
+        }
+        for (size_t i = 0; i < read.frame_count; i++) {
+            assert_memory_equal(&packed.frames[i].offset, &read.frames[i].offset, sizeof(double));
+            assert_memory_equal(&packed.frames[i].maximum, &read.frames[i].maximum, sizeof(double));
+        }
+        record_to_json(&packed, &again);
+        buffer_truncate(&json, 0);
+        record_to_json(&read, &json);
+        assert_string_equal(buffer_text(&again), buffer_text(&json));
+    }
+    record_clear(&rec);
+    record_clear(&packed);
+    record_clear(&read);
+    buffer_clear(&bytes);
+    buffer_clear(&json);
+    buffer_clear(&again);
+}
+
+/* Options that are worded as those of the last task are not read again; others are. */
+static void options_are_those_of_the_task_at_hand(void **state)
+{
+    (void)state;
+    struct task task = {.job = JOB_ID, .input = "i", .output = "o", .path = "p"}, back = {0};
+    struct buffer json = {0}, options = {0};
+    struct error err;
+    for (uint32_t i = 0; i < 12; i++) {
+        task.options.frame_number = i / 3 % 2 == 0 ? 7 : 70;
+        task.options.frames = i / 3 % 2 == 0 ? FRAMES_ALL : FRAMES_NUMBER;
+        task.options_json = i % 2 == 0 ? &options : NULL;
+        buffer_truncate(&options, 0);
+        options_to_json(&task.options, &options);
+        buffer_truncate(&json, 0);
+        task_to_json(&task, &json);
+        assert_true(task_from_json(json.data, json.length, &back, &err));
+        assert_memory_equal(&back.options, &task.options, sizeof task.options);
+        assert_false(task_from_json(json.data, json.length - 2, &back, &err));
+        if (i % 4 == 3) { /* options that cannot be read leave nothing behind */
+            char *name = strstr((char *)(uintptr_t)buffer_text(&json), "\"max_nesting\"");
+            assert_non_null(name);
+            name[1] = 'M';
+            assert_false(task_from_json(json.data, json.length, &back, &err));
+            name[1] = 'm';
+            assert_true(task_from_json(json.data, json.length, &back, &err));
+            assert_memory_equal(&back.options, &task.options, sizeof task.options);
+        }
+    }
+    task_clear(&back);
+    buffer_clear(&json);
+    buffer_clear(&options);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -189,6 +311,9 @@ int main(void)
         cmocka_unit_test(every_cut_of_a_record_is_refused),
         cmocka_unit_test(unknown_members_are_passed_over_and_unknown_versions_refused),
         cmocka_unit_test(nesting_beyond_the_limit_is_refused),
+        cmocka_unit_test(every_byte_at_every_place_comes_back),
+        cmocka_unit_test(a_packed_record_is_what_its_json_is),
+        cmocka_unit_test(options_are_those_of_the_task_at_hand),
         cmocka_unit_test(a_task_comes_back_as_written_and_needs_all_its_options),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -21,12 +21,12 @@
 #define MARK_DCM "2957a293"
 #define MARK_WIDE "b4c7ab88"
 
-static void check(const char *path, struct metadata_identity identity, const struct options *options,
-                  uint32_t frame, const char *want)
+static void check(void **state, const char *path, struct metadata_identity identity,
+                  const struct options *options, uint32_t frame, const char *want)
 {
     struct buffer out = {0};
     buffer_append_text(&out, "x");
-    naming_png_path(&out, path, &identity, options, frame);
+    naming_png_path(*state, &out, path, &identity, options, frame);
     assert_string_equal(buffer_text(&out) + 1, want);
     buffer_clear(&out);
 }
@@ -35,14 +35,13 @@ static void names_by_path(void **state)
 {
     struct options options = {.flattened_to_level = FLATTEN_PATIENT};
     struct metadata_identity identity = {.patient_id = "P1", .study_instance_uid = "1.2"};
-    (void)state;
-    check("a/b.dcm", identity, &options, 0, "extracted-images/" P1 "/" A_B_DCM ".png");
-    check("a/b.dcm", identity, &options, 12, "extracted-images/" P1 "/" A_B_DCM "-0012.png");
-    check("a/b.dcm", identity, &options, 123456, "extracted-images/" P1 "/" A_B_DCM "-123456.png");
+    check(state, "a/b.dcm", identity, &options, 0, "extracted-images/" P1 "/" A_B_DCM ".png");
+    check(state, "a/b.dcm", identity, &options, 12, "extracted-images/" P1 "/" A_B_DCM "-0012.png");
+    check(state, "a/b.dcm", identity, &options, 123456, "extracted-images/" P1 "/" A_B_DCM "-123456.png");
     options.flattened_to_level = FLATTEN_STUDY;
-    check("a/b.dcm", identity, &options, 0, "extracted-images/" P1 "/" UID_1_2 "/" A_B_DCM ".png");
+    check(state, "a/b.dcm", identity, &options, 0, "extracted-images/" P1 "/" UID_1_2 "/" A_B_DCM ".png");
     options.flattened_to_level = FLATTEN_SERIES;
-    check("a/b.dcm", identity, &options, 0,
+    check(state, "a/b.dcm", identity, &options, 0,
           "extracted-images/" P1 "/" UID_1_2 "/" ALL_SERIES "/" A_B_DCM ".png");
 }
 
@@ -50,12 +49,11 @@ static void names_what_is_absent(void **state)
 {
     struct options options = {.flattened_to_level = FLATTEN_STUDY};
     struct metadata_identity identity = {0};
-    (void)state;
-    check("a/b.dcm", identity, &options, 0,
+    check(state, "a/b.dcm", identity, &options, 0,
           "extracted-images/" ALL_PATIENTS "/" ALL_STUDIES "/" A_B_DCM ".png");
     identity.patient_id = "";
     identity.study_instance_uid = "";
-    check("a/b.dcm", identity, &options, 0, "extracted-images/" EMPTY "/" EMPTY "/" A_B_DCM ".png");
+    check(state, "a/b.dcm", identity, &options, 0, "extracted-images/" EMPTY "/" EMPTY "/" A_B_DCM ".png");
 }
 
 /* Under compatibility the basename without its last four characters, and the mark that the aggregator takes
@@ -64,28 +62,54 @@ static void names_as_niffler(void **state)
 {
     struct options options = {.flattened_to_level = FLATTEN_PATIENT, .compatibility_niffler = true};
     struct metadata_identity identity = {.patient_id = "P1"};
-    (void)state;
-    check("a/P1.dcm", identity, &options, 0, "extracted-images/" P1 "/" P1 "~" MARK_A_P1 ".png");
-    check("P1.dcm", identity, &options, 2, "extracted-images/" P1 "/" P1 "~" MARK_P1 "-0002.png");
-    check("dcm", identity, &options, 0, "extracted-images/" P1 "/" EMPTY "~" MARK_DCM ".png");
-    check("P1\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9", identity, &options, 0,
+    check(state, "a/P1.dcm", identity, &options, 0, "extracted-images/" P1 "/" P1 "~" MARK_A_P1 ".png");
+    check(state, "P1.dcm", identity, &options, 2, "extracted-images/" P1 "/" P1 "~" MARK_P1 "-0002.png");
+    check(state, "dcm", identity, &options, 0, "extracted-images/" P1 "/" EMPTY "~" MARK_DCM ".png");
+    check(state, "P1\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9", identity, &options, 0,
           "extracted-images/" P1 "/" P1 "~" MARK_WIDE ".png");
 
     /* Where one UID is missing, Niffler uses neither. */
     options.flattened_to_level = FLATTEN_SERIES;
     identity.study_instance_uid = "1.2";
-    check("P1.dcm", identity, &options, 0,
+    check(state, "P1.dcm", identity, &options, 0,
           "extracted-images/" P1 "/" ALL_STUDIES "/" ALL_SERIES "/" P1 "~" MARK_P1 ".png");
+}
+
+/* What the last name left behind changes no other. */
+static void names_one_after_another(void **state)
+{
+    struct options options = {.flattened_to_level = FLATTEN_STUDY};
+    struct metadata_identity identity = {.patient_id = "P1", .study_instance_uid = "1.2"};
+    struct metadata_identity swapped = {.patient_id = "1.2", .study_instance_uid = "P1"};
+    for (int i = 0; i < 2; i++) {
+        check(state, "a/b.dcm", identity, &options, 0, "extracted-images/" P1 "/" UID_1_2 "/" A_B_DCM ".png");
+        check(state, "a/b.dcm", identity, &options, 0, "extracted-images/" P1 "/" UID_1_2 "/" A_B_DCM ".png");
+        check(state, "a/b.dcm", swapped, &options, 0, "extracted-images/" UID_1_2 "/" P1 "/" A_B_DCM ".png");
+        options.flattened_to_level = FLATTEN_PATIENT;
+        check(state, "a/b.dcm", swapped, &options, 0, "extracted-images/" UID_1_2 "/" A_B_DCM ".png");
+        options.flattened_to_level = FLATTEN_STUDY;
+    }
+}
+
+static int open_naming(void **state)
+{
+    *state = naming_new();
+    return 0;
+}
+
+static int close_naming(void **state)
+{
+    naming_free(*state);
+    return 0;
 }
 
 static void names_failed_copies(void **state)
 {
     struct buffer out = {0};
-    (void)state;
-    naming_failed_path(&out, "a/P1.dcm", CATEGORY_UNDECODABLE);
+    naming_failed_path(*state, &out, "a/P1.dcm", CATEGORY_UNDECODABLE);
     assert_string_equal(buffer_text(&out), "failed-dicom/3/P1-" MARK_A_P1 ".dcm");
     buffer_truncate(&out, 0);
-    naming_failed_path(&out, "dcm", CATEGORY_NOT_USABLE);
+    naming_failed_path(*state, &out, "dcm", CATEGORY_NOT_USABLE);
     assert_string_equal(buffer_text(&out), "failed-dicom/1/dcm-" MARK_DCM ".dcm");
     buffer_clear(&out);
 }
@@ -93,10 +117,9 @@ static void names_failed_copies(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(names_by_path),
-        cmocka_unit_test(names_what_is_absent),
-        cmocka_unit_test(names_as_niffler),
+        cmocka_unit_test(names_by_path),       cmocka_unit_test(names_what_is_absent),
+        cmocka_unit_test(names_as_niffler),    cmocka_unit_test(names_one_after_another),
         cmocka_unit_test(names_failed_copies),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, open_naming, close_naming);
 }

@@ -1,4 +1,5 @@
 /* Python's repr() of text, bytes and numbers. The expected texts are what Python 3.11 prints. */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -192,6 +193,45 @@ static void check_number(double value, bool is_single, const char *want)
     buffer_clear(&out);
 }
 
+/* The fewest digits that read back, found the slow way. */
+static void slow_number(char *out, size_t size, double value, bool is_single)
+{
+    for (int precision = 1; precision <= 17; precision++) {
+        (void)snprintf(out, size, "%.*g", precision, value);
+        if (is_single ? (double)strtof(out, NULL) == value : strtod(out, NULL) == value)
+            return;
+    }
+}
+
+/* What headers hold: few digits, where the quick way is taken, and some more, where it must not be. */
+static void short_numbers_are_the_shortest(void **state)
+{
+    uint64_t bits = 0x2545f4914f6cdd1d;
+    (void)state;
+    for (int i = 0; i < 60000; i++) {
+        char text[40], slow[40];
+        struct buffer out = {0};
+        bits ^= bits << 13;
+        bits ^= bits >> 7;
+        bits ^= bits << 17;
+        uint64_t digits = (bits >> 8) >> (i % 56);
+        (void)snprintf(text, sizeof text, "%s%llue-%d", i % 2 == 0 ? "" : "-", (unsigned long long)digits,
+                       (int)(bits % 13));
+        for (int is_single = 0; is_single < 2; is_single++) {
+            double value = is_single ? (double)strtof(text, NULL) : strtod(text, NULL);
+            slow_number(slow, sizeof slow, value, is_single);
+            if (value == trunc(value) || fabs(value) < 1e-4)
+                continue; /* whole numbers, and other forms */
+            buffer_truncate(&out, 0);
+            python_append_number(&out, value, is_single);
+            if (strtod(slow, NULL) != strtod(buffer_text(&out), NULL) ||
+                (strchr(slow, 'e') == NULL && strcmp(slow, buffer_text(&out)) != 0))
+                fail_msg("%s: '%s', not '%s'", text, buffer_text(&out), slow);
+        }
+        buffer_clear(&out);
+    }
+}
+
 static void writes_numbers(void **state)
 {
     (void)state;
@@ -214,6 +254,7 @@ int main(void)
         cmocka_unit_test(writes_integers_of_text),
         cmocka_unit_test(floats_read_back),
         cmocka_unit_test(writes_numbers),
+        cmocka_unit_test(short_numbers_are_the_shortest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,8 +2,9 @@
  *
  *   niffler-png-decoder --control MEMORY_BYTES CPU_SECONDS
  *
- * Descriptors: 0, 1, 2 /dev/null (or the worker's stderr), 3 the control socket (worker/wire.h). All others
- * are closed. Input and output files come over the control socket; no path is ever seen.
+ * Descriptors: 0, 1, 2 /dev/null (or the worker's stderr), 3 the control socket, 4 the pipe for replies
+ * (worker/wire.h). All others are closed. Input and output files come over the control socket; no path is
+ * ever seen.
  *
  * Exit status: 0 the worker closed the socket; 2 started wrongly; 70 a request that no worker of ours sends;
  * a signal is a crash, which costs the file at hand. */
@@ -12,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/alloc.h"
@@ -38,6 +40,8 @@ struct decoder {
     struct pngout *png;
     struct extras extras;
     uint32_t cpu_seconds;
+    bool is_limited;
+    time_t limited_at_s;    /* CPU time used, when the limit was set last */
     struct options options; /* of the file at hand */
     int input;              /* of the file at hand; -1: none */
     bool has_image;         /* image_inspect() succeeded     */
@@ -217,9 +221,23 @@ static void printable(char *text)
 static void send_reply(struct decoder *dec)
 {
     struct error err;
-    if (!wire_send(WIRE_CONTROL_DESCRIPTOR, dec->reply.data, dec->reply.length, NULL, 0, &err))
+    if (!wire_reply(WIRE_REPLY_DESCRIPTOR, dec->reply.data, dec->reply.length, &err))
         leave(0);
     buffer_truncate(&dec->reply, 0);
+}
+
+/* The limit counts whole seconds: it is set anew when one has passed. */
+static void allow_cpu(struct decoder *dec)
+{
+    struct timespec used;
+    struct error err;
+    bool is_known = clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used) == 0;
+    if (is_known && dec->is_limited && used.tv_sec == dec->limited_at_s)
+        return;
+    if (!sandbox_allow_cpu(dec->cpu_seconds, &err))
+        leave(EXIT_BUG);
+    dec->is_limited = is_known;
+    dec->limited_at_s = is_known ? used.tv_sec : 0;
 }
 
 static void answer_convert(struct decoder *dec, const struct wire_convert *convert, int input, int output)
@@ -233,8 +251,7 @@ static void answer_convert(struct decoder *dec, const struct wire_convert *conve
     dec->has_image = false;
     extras_begin_file(&dec->extras);
     buffer_truncate(&dec->elements, 0);
-    if (!sandbox_allow_cpu(dec->cpu_seconds, &err))
-        leave(EXIT_BUG);
+    allow_cpu(dec);
     if (!inspect(dec, &inspected, &err))
         wire_failure_from_error(&inspected.failure, &err);
     printable(inspected.transfer_syntax);
@@ -266,16 +283,16 @@ struct request {
     size_t descriptor_count;
 };
 
-/* Exactly `length` bytes; descriptors come with the first. */
-static void receive(void *bytes, size_t length, struct request *request)
+/* At least `least` bytes, at most `most`; descriptors come with the first of a request. Returns how many. */
+static size_t receive(uint8_t *bytes, size_t least, size_t most, struct request *request)
 {
     size_t done = 0;
-    while (done < length) {
+    while (done < least) {
         int descriptors[WIRE_MAX_DESCRIPTORS];
         size_t received, count;
         struct error err;
-        if (!wire_receive(WIRE_CONTROL_DESCRIPTOR, (char *)bytes + done, length - done, &received,
-                          descriptors, &count, &err) ||
+        if (!wire_receive(WIRE_CONTROL_DESCRIPTOR, bytes + done, most - done, &received, descriptors, &count,
+                          &err) ||
             received == 0 || received == SIZE_MAX)
             leave(0); /* the worker is gone */
         if (count > 0) {
@@ -284,19 +301,24 @@ static void receive(void *bytes, size_t length, struct request *request)
         }
         done += received;
     }
+    return done;
 }
 
+/* A request is answered before the next one is sent: what is there is a request, or its beginning. */
 static void receive_request(struct request *request)
 {
-    uint8_t header[WIRE_HEADER_BYTES];
+    uint8_t bytes[WIRE_HEADER_BYTES + WIRE_REQUEST_BYTES_MAX];
     request->descriptor_count = 0;
-    receive(header, sizeof header, request);
+    size_t done = receive(bytes, WIRE_HEADER_BYTES, sizeof bytes, request);
     request->length =
-        (size_t)header[0] | (size_t)header[1] << 8 | (size_t)header[2] << 16 | (size_t)header[3] << 24;
-    request->type = header[4];
-    if (request->length > sizeof request->body)
+        (size_t)bytes[0] | (size_t)bytes[1] << 8 | (size_t)bytes[2] << 16 | (size_t)bytes[3] << 24;
+    request->type = bytes[4];
+    size_t length = WIRE_HEADER_BYTES + request->length;
+    if (request->length > sizeof request->body || done > length)
         leave(EXIT_BUG);
-    receive(request->body, request->length, request);
+    if (done < length)
+        (void)receive(bytes + done, length - done, length - done, request);
+    memcpy(request->body, bytes + WIRE_HEADER_BYTES, request->length);
 }
 
 static void answer(struct decoder *dec, struct request *request)
@@ -338,8 +360,9 @@ int main(int argc, char **argv)
         (void)fprintf(stderr, "niffler-png-decoder is started by niffler-png, not by hand\n");
         return EXIT_USAGE;
     }
+    (void)signal(SIGPIPE, SIG_IGN); /* a worker that is gone is met by leaving */
     (void)signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes is an error of the write, not a death */
-    (void)close_range(WIRE_CONTROL_DESCRIPTOR + 1, ~0u, 0);
+    (void)close_range(WIRE_FREE_DESCRIPTOR, ~0u, 0);
     codec_init();
     struct decoder dec = {.dcm = dicom_new(),
                           .image = image_new(),

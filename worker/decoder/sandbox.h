@@ -16,7 +16,7 @@ struct sandbox_limits {
  * cannot gain privileges. Fails with ERROR_FATAL. */
 MUST_CHECK bool sandbox_enter(const struct sandbox_limits *limits, struct error *err);
 
-/* Give the process `seconds` of CPU time more, counted from now (RLIMIT_CPU); called for each file. */
+/* Give the process `seconds` of CPU time more, counted from now (RLIMIT_CPU). */
 MUST_CHECK bool sandbox_allow_cpu(uint32_t seconds, struct error *err);
 
 #endif

@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #define STACK_BYTES ((rlim_t)8 << 20)
-#define DESCRIPTORS 16 /* 0 to 3, an input, an output, and what libraries open for a moment */
+#define DESCRIPTORS 16 /* 0 to 4, an input, an output, and what libraries open for a moment */
 
 static bool limit(int resource, rlim_t soft, rlim_t hard, struct error *err)
 {
