@@ -16,6 +16,7 @@
 
 #include "aggregator/aggregate.h"
 #include "aggregator/csv.h"
+#include "bench/bench_memory.h"
 #include "common/alloc.h"
 #include "common/queue_kafka.h"
 
@@ -188,7 +189,7 @@ static bool run_export(const char *database, const char *output, struct error *e
     ok = ok && store_open(&store, database, err) && csv_export(store, dir, &options, err);
     (void)getrusage(RUSAGE_SELF, &usage);
     if (ok)
-        printf("%.3f %ld %.3f\n", seconds_now() - began, usage.ru_maxrss,
+        printf("%.3f %ld %.3f\n", seconds_now() - began, bench_peak_memory_kb(),
                (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
                    (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6);
     if (dir >= 0)

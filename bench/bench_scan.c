@@ -1,7 +1,7 @@
 /* bench_scan FOLDER: scan a tree and say how many files it has and how much memory that took. */
 #include <stdio.h>
-#include <sys/resource.h>
 
+#include "bench/bench_memory.h"
 #include "producer/scan.h"
 
 static bool count_file(void *context, const struct scan_file *file, struct error *err)
@@ -15,7 +15,6 @@ static bool count_file(void *context, const struct scan_file *file, struct error
 int main(int argc, char **argv)
 {
     unsigned long long count = 0;
-    struct rusage usage;
     struct error err;
     if (argc != 2) {
         (void)fprintf(stderr, "usage: bench_scan FOLDER\n");
@@ -26,7 +25,7 @@ int main(int argc, char **argv)
         (void)fprintf(stderr, "bench_scan: %s\n", err.text);
         return 1;
     }
-    (void)getrusage(RUSAGE_SELF, &usage);
-    printf("%llu files, peak memory %ld kB\n", count, usage.ru_maxrss);
-    return 0;
+    long kilobytes = bench_peak_memory_kb();
+    printf("%llu files, peak memory %ld kB\n", count, kilobytes);
+    return kilobytes < 0 ? 1 : 0;
 }

@@ -321,7 +321,7 @@ def bench_cpu(bench):
         ratios.append(spent.cpu / whole.cpu)
         shares.append((whole.cpu, spent.cpu, gathered.cpu))
     ratio = statistics.median(ratios)
-    report("CT: CPU per file of worker and decoders, against extract", "%.3f" % ratio, "<= 1.10", ratio <= 1.10)
+    report("CT: CPU per file of worker and decoders, against extract", "%.3f" % ratio, "<= 1.05", ratio <= 1.05)
     note("ms of CPU per file: extract, worker and decoders, aggregator", " ".join(
         "%.3f" % (statistics.median(column) * 1000 / count) for column in zip(*shares)))
 
@@ -336,7 +336,7 @@ def bench_wall(bench):
         wholes.append(whole / alone)
         walls.append((alone, since))
     ratio = statistics.median(ratios)
-    report("DX: time of a fleet with %d decoders, against extract" % DECODERS, "%.3f" % ratio, "<= 1.10", ratio <= 1.10)
+    report("DX: time of a fleet with %d decoders, against extract" % DECODERS, "%.3f" % ratio, "<= 1.05", ratio <= 1.05)
     note("from the producer's start on", "%.3f" % statistics.median(wholes))
     note("seconds: extract, the fleet", " ".join("%.2f" % statistics.median(column) for column in zip(*walls)))
 
