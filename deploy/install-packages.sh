@@ -25,7 +25,8 @@ local="python3 python3-aiosmtpd redis-server"
 command -v java >/dev/null 2>&1 || local="$local openjdk-17-jre-headless"
 command -v mvn >/dev/null 2>&1 || local="$local maven"
 test="$test $local"
-bench="dcmtk python3 python3-numpy python3-png libpng-tools libopenjp2-tools libjxl-tools openjph-tools libjpeg-turbo-progs"
+bench="dcmtk python3 python3-numpy python3-png libpng-tools libopenjp2-tools libjxl-tools openjph-tools libjpeg-turbo-progs
+    linux-perf"
 
 [ $# -gt 0 ] || set -- help
 wanted=
