@@ -232,11 +232,18 @@ static void resolves_value_representations(void **state)
     build_text(&b, DICOM_TAG(0x0011, 0x0010), "UN", "creator ");
     build_text(&b, DICOM_TAG(0x0011, 0x1001), "UN", "secret");
     build_u16(&b, ROWS, "US", 7);
+    buffer_truncate(&implicit.bytes, 0); /* repeating groups (PS3.5 7.6) */
+    build_text(&implicit, DICOM_TAG(0x6002, 0x0015), "", "2 ");
+    build_header(&implicit, DICOM_TAG(0x6002, 0x0050), "", 4);
+    build_number(&implicit, 0xffff0001u, 4);
+    build_u16(&implicit, DICOM_TAG(0x6003, 0x0011), "", 1);
+    buffer_append(&b.bytes, implicit.bytes.data, implicit.bytes.length);
     check_file(*state, &b, &test_options,
                "00080050 SH explicit\n00080060 CS CT\n00081115 SQ [1] undefined\n- \n 0020000E UI "
                "1.2\n00100020 LO id\n"
                "00100011 UN 6E6F20617474726962757465\n00110010 UN 63726561746F7220\n"
-               "00111001 UN 736563726574\n00280010 US 0700\n");
+               "00111001 UN 736563726574\n00280010 US 0700\n60020015 IS 2 \n60020050 SS 0100FFFF\n"
+               "60030011 LO \x01\x00\n");
     buffer_clear(&implicit.bytes);
 }
 

@@ -258,6 +258,113 @@ static void finds_pixel_data_behind_wrong_lengths(void **state)
     }
 }
 
+/* A character set behind texts, and before an element whose length leads out of the file: it holds for both.
+ * Of two the first one holds for what stands before it. */
+static void keeps_the_character_set(void **state)
+{
+    struct builder b = {0};
+    build_meta(&b, EXPLICIT_LITTLE);
+    build_text(&b, MODALITY, "LO", "\xb3");
+    build_header(&b, SERIES, "SQ", UNDEFINED);
+    build_header(&b, ITEM, "", UNDEFINED);
+    build_text(&b, NAME, "PN", "\xb3");
+    build_header(&b, ITEM_END, "", 0);
+    build_header(&b, ITEM, "", UNDEFINED);
+    build_text(&b, NAME, "PN", "\xb3");
+    build_text(&b, CHARACTER_SET, "CS", "ISO_IR 126");
+    build_header(&b, ITEM_END, "", 0);
+    build_header(&b, SEQUENCE_END, "", 0);
+    build_text(&b, CHARACTER_SET, "CS", "ISO_IR 144");
+    build_header(&b, DICOM_TAG(0x0010, 0x0001), "ZZ", 0xffff);
+    build_text(&b, PATIENT_ID, "LO", "\xb3");
+    build_text(&b, CHARACTER_SET, "CS", "ISO_IR 100");
+    build_text(&b, DICOM_TAG(0x0010, 0x1000), "LO", "\xb3");
+    build_bytes(&b, PIXELS, "OW", "\1\2", 2);
+    assert_true(read_built(*state, &b, &test_options));
+    assert_true(dicom_is_mended(*state));
+    check_list(*state, &test_options,
+               "00080060 LO Г\n00081115 SQ [2] undefined\n- \n 00100010 PN Г\n- \n 00100010 PN ³\n"
+               " 00080005 CS ISO_IR 126\n00080005 CS ISO_IR 144\n00100020 LO Г\n00080005 CS ISO_IR 100\n"
+               "00101000 LO ³\n7FE00010 OW (2) unread\n");
+    buffer_clear(&b.bytes);
+}
+
+/* A stray delimiter of an item, as one that an item of wrong length leaves behind: pydicom ends there. */
+static void passes_over_stray_delimiters(void **state)
+{
+    struct builder b = {0};
+    struct options options = test_options;
+    build_meta(&b, EXPLICIT_LITTLE);
+    size_t sequence = build_begin(&b, SERIES);
+    build_header(&b, ITEM, "", UNDEFINED);
+    build_text(&b, PATIENT_ID, "LO", "id");
+    build_end(&b, sequence);
+    build_header(&b, ITEM_END, "", 0);
+    build_header(&b, SEQUENCE_END, "", 0);
+    build_u16(&b, ROWS, "US", 7);
+    for (int niffler = 0; niffler < 2; niffler++) {
+        options.compatibility_niffler = niffler == 1;
+        assert_true(read_built(*state, &b, &options));
+        check_list(*state, &options,
+                   niffler == 1 ? "00081115 SQ [1]\n- \n 00100020 LO id\n"
+                                : "00081115 SQ [1]\n- \n 00100020 LO id\n00280010 US 0700\n");
+    }
+    buffer_clear(&b.bytes);
+}
+
+/* An empty data set, deflated: as empty as one that is not. */
+static void reads_empty_deflated_data_sets(void **state)
+{
+    struct builder b = {0};
+    char nothing[1] = "";
+    build_meta(&b, DEFLATED);
+    deflate_into(&b.bytes, nothing, 0);
+    assert_true(read_built(*state, &b, &test_options));
+    check_list(*state, &test_options, "");
+    buffer_clear(&b.bytes);
+}
+
+/* A sequence that its delimiter ends before its length does: pydicom loses what is between. */
+static void believes_delimiters(void **state)
+{
+    struct builder b = {0};
+    struct options options = test_options;
+    build_meta(&b, EXPLICIT_LITTLE);
+    size_t sequence = build_begin(&b, SERIES);
+    build_header(&b, ITEM, "", UNDEFINED);
+    build_text(&b, PATIENT_ID, "LO", "id");
+    build_header(&b, ITEM_END, "", 0);
+    build_header(&b, SEQUENCE_END, "", 0);
+    build_text(&b, NAME, "PN", "A^B ");
+    build_end(&b, sequence);
+    build_u16(&b, ROWS, "US", 7);
+    for (int niffler = 0; niffler < 2; niffler++) {
+        options.compatibility_niffler = niffler == 1;
+        assert_true(read_built(*state, &b, &options));
+        check_list(*state, &options,
+                   niffler == 1
+                       ? "00081115 SQ [1]\n- \n 00100020 LO id\n00280010 US 0700\n"
+                       : "00081115 SQ [1]\n- \n 00100020 LO id\n00100010 PN A^B \n00280010 US 0700\n");
+    }
+    buffer_clear(&b.bytes);
+}
+
+/* A sequence in a command group, whose items hold other groups: none of them ends it. */
+static void reads_sequences_of_command_groups(void **state)
+{
+    struct builder b = {.implicit_vr = true};
+    build_meta(&b, IMPLICIT_LITTLE);
+    build_header(&b, DICOM_TAG(0x0000, 0xffff), "", UNDEFINED);
+    build_header(&b, ITEM, "", UNDEFINED);
+    build_text(&b, PATIENT_ID, "", "id");
+    build_header(&b, ITEM_END, "", 0);
+    build_header(&b, SEQUENCE_END, "", 0);
+    build_u16(&b, ROWS, "", 7);
+    assert_true(read_built(*state, &b, &test_options));
+    check_list(*state, &test_options, "0000FFFF SQ [1] undefined\n- \n 00100020 LO id\n00280010 US 0700\n");
+    buffer_clear(&b.bytes);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -268,6 +375,11 @@ int main(void)
         cmocka_unit_test(leaves_out_group_lengths_that_are_sequences),
         cmocka_unit_test(gets_past_broken_meta_headers),
         cmocka_unit_test(finds_pixel_data_behind_wrong_lengths),
+        cmocka_unit_test(keeps_the_character_set),
+        cmocka_unit_test(passes_over_stray_delimiters),
+        cmocka_unit_test(reads_empty_deflated_data_sets),
+        cmocka_unit_test(believes_delimiters),
+        cmocka_unit_test(reads_sequences_of_command_groups),
     };
     return cmocka_run_group_tests(tests, open_reader, close_reader);
 }

@@ -156,9 +156,9 @@ static bool inflate_all(struct dicom *dcm, uint64_t at, size_t limit, size_t *le
         *length += room - stream.avail_out;
     }
     dcm->is_cut |= code != Z_STREAM_END;
-    if (*length == 0)
+    ok = *length > 0 || code == Z_STREAM_END; /* an empty data set is one */
+    if (!ok)
         (void)error_input(err, CATEGORY_NOT_USABLE, CODE_MALFORMED, "the deflated data set does not inflate");
-    ok = *length > 0;
 out:
     (void)inflateEnd(&stream);
     return ok;

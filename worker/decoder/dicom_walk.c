@@ -21,8 +21,9 @@ struct level {
     bool implicit_vr;
     bool is_signed;     /* PixelRepresentation, inherited */
     struct charset set; /* inherited */
+    bool has_set;       /* its own SpecificCharacterSet was met */
     uint32_t depth;     /* of the elements */
-    size_t element;     /* of a sequence: its entry in the list */
+    size_t element;     /* of a sequence: its entry in the list; of a data set: its first one */
     uint64_t soft_end;  /* where it ends by its length; NO_END: by a delimiter */
     uint64_t hard_end;  /* no byte beyond belongs to it */
     uint64_t go_on;     /* where the parent goes on; NO_END: where this one ended */
@@ -169,6 +170,49 @@ static void set_vr(char vr[2], const char *name)
     vr[1] = name[1];
 }
 
+/* Curves and overlays have sixteen groups each (PS3.5 7.6), which the dictionary leaves out. */
+static bool repeating_vr(uint32_t tag, char vr[2])
+{
+    static const struct {
+        uint16_t group; /* the first */
+        char vr[3];
+        uint16_t elements[24]; /* 0: no more */
+    } table[] = {
+        {0x5000,
+         "US",
+         {0x05, 0x10, 0x103, 0x104, 0x105, 0x110, 0x112, 0x114, 0x2000, 0x2002, 0x2004, 0x2610}},
+        {0x5000, "CS", {0x20, 0x1001}},
+        {0x5000, "LO", {0x22, 0x2500}},
+        {0x5000, "SH", {0x30, 0x40, 0x106}},
+        {0x5000, "UL", {0x2006, 0x2008, 0x200a}},
+        {0x5000, "LT", {0x200e}},
+        {0x5000, "SQ", {0x2600}},
+        {0x5000, "OW", {0x200c, 0x3000}},
+        {0x6000, "US", {0x10,  0x11,  0x12,   0x51,   0x52,   0x68,   0x69,   0x100,  0x102,  0x200,
+                        0x802, 0x804, 0x1100, 0x1101, 0x1102, 0x1103, 0x1200, 0x1201, 0x1202, 0x1203}},
+        {0x6000, "IS", {0x15, 0x1301}},
+        {0x6000, "LO", {0x22, 0x45, 0x1500}},
+        {0x6000, "CS", {0x40, 0x60, 0x63, 0x110, 0x800, 0x1001}},
+        {0x6000, "SS", {0x50}},
+        {0x6000, "SH", {0x61, 0x62}},
+        {0x6000, "AT", {0x66, 0x803}},
+        {0x6000, "DS", {0x1302, 0x1303}},
+        {0x6000, "LT", {0x4000}},
+        {0x6000, "OW", {0x3000}},
+    };
+    uint32_t group = tag >> 16;
+    if ((group & 0xff) > 0x1e || group % 2 != 0)
+        return false;
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++)
+        for (const uint16_t *element = table[i].elements; table[i].group == (group & 0xff00) && *element != 0;
+             element++)
+            if (*element == (tag & 0xffff)) {
+                set_vr(vr, table[i].vr);
+                return true;
+            }
+    return false;
+}
+
 /* The dictionary's VR; false for tags it does not know. */
 static bool dictionary_vr(const struct level *level, uint32_t tag, char vr[2])
 {
@@ -183,6 +227,8 @@ static bool dictionary_vr(const struct level *level, uint32_t tag, char vr[2])
     }
     uint32_t element = tag & 0xffff;
     bool is_private = (tag >> 16 & 1) != 0;
+    if (repeating_vr(tag, vr))
+        return true;
     if (element == 0)
         set_vr(vr, "UL"); /* group length */
     else if (is_private && element >= 0x10 && element <= 0xff)
@@ -299,7 +345,7 @@ static bool begin_sequence(struct walk *walk, const struct level *level, const s
         walk->dcm->is_cut |= length < header->length;
         sequence.soft_end = sequence.hard_end = sequence.go_on = start + length;
     }
-    walk->at = start;
+    walk->at = element.offset = start;
     return add_element(walk, &element, err) && push(walk, &sequence, err);
 }
 
@@ -350,6 +396,20 @@ static bool undefined_length(struct walk *walk, const struct level *level, struc
                                          : undefined_value(walk, level, header, err);
 }
 
+/* The character set holds for all of the data set, also where it does not stand first. Items that have one
+ * of their own are known by its being another one than that they would have inherited. Only once in a data
+ * set, so that a file cannot make it go over the list for each of its elements. */
+static void set_charset(const struct walk *walk, struct level *level, struct charset set)
+{
+    for (size_t i = level->element; !level->has_set && i < walk->dcm->element_count; i++) {
+        struct charset *before = &walk->dcm->elements[i].set;
+        if (before->first == level->set.first && before->has_extensions == level->set.has_extensions)
+            *before = set;
+    }
+    level->set = set;
+    level->has_set = true;
+}
+
 /* What later elements of the data set depend on. */
 static void learn(struct walk *walk, struct level *level, const struct dicom_element *element)
 {
@@ -360,7 +420,7 @@ static void learn(struct walk *walk, struct level *level, const struct dicom_ele
     if (p == NULL)
         return;
     if (element->tag == TAG_SPECIFIC_CHARACTER_SET)
-        level->set = charset_parse((const char *)p, length);
+        set_charset(walk, level, charset_parse((const char *)p, length));
     else if (length >= 2)
         level->is_signed = dicom_u16(p, walk->big_endian) == 1;
 }
@@ -384,6 +444,7 @@ static bool defined_length(struct walk *walk, struct level *level, struct header
             note_pixels(walk, header, element.length, false);
     }
     learn(walk, level, &element);
+    element.set = level->set;
     walk->at = element.offset + element.length;
     return add_element(walk, &element, err);
 }
@@ -398,13 +459,18 @@ static bool step_data_set(struct walk *walk, struct error *err)
         pop(walk);
         return true;
     }
-    if (walk->only_group >= 0 && (int)(header.tag >> 16) != walk->only_group) {
+    if (walk->only_group >= 0 && walk->level_count == 1 && (int)(header.tag >> 16) != walk->only_group) {
         pop(walk);
         return true;
     }
     if (header.tag == TAG_ITEM_END) {
         walk->at += 8;
-        pop(walk);
+        /* A stray one at the top makes an end of the data set for pydicom; what is no delimiter, but has its
+         * tag, for everybody. */
+        bool is_stray = walk->level_count == 1 && !walk->options->compatibility_niffler;
+        if (!is_stray || header.length != 0)
+            pop(walk);
+        walk->dcm->is_cut |= is_stray && header.length != 0;
         return true;
     }
     if (header.tag == TAG_SEQUENCE_END || header.tag == TAG_ITEM) {
@@ -453,6 +519,9 @@ static bool step_sequence(struct walk *walk, struct error *err)
     uint32_t length = dicom_u32(p + 4, walk->big_endian);
     walk->at += 8;
     if (tag == TAG_SEQUENCE_END) {
+        /* It counts more than a length that says that the sequence goes on. */
+        if (!walk->options->compatibility_niffler)
+            level->go_on = NO_END;
         pop(walk);
         return true;
     }
@@ -462,12 +531,22 @@ static bool step_sequence(struct walk *walk, struct error *err)
     sequence->items++;
     item.kind = WIRE_ITEM;
     item.items = 0;
-    data_set.is_sequence = false;
+    data_set.is_sequence = data_set.has_set = false;
+    data_set.element = walk->dcm->element_count + 1; /* behind the item */
     data_set.depth = level->depth + 1;
     data_set.go_on = NO_END;
     data_set.soft_end = length == LENGTH_UNDEFINED ? NO_END : walk->at + length;
     data_set.implicit_vr = item_is_implicit(walk, level);
     return add_element(walk, &item, err) && push(walk, &data_set, err);
+}
+
+/* The character set of what was read of the data set before: where dicom_mend() goes on. */
+static struct charset known_charset(const struct dicom *dcm)
+{
+    size_t count = dcm->element_count;
+    while (count > 0 && dcm->elements[count - 1].depth > 0)
+        count--;
+    return count > 0 ? dcm->elements[count - 1].set : (struct charset){0, false};
 }
 
 static bool run(struct walk *walk, struct dicom_encoding encoding, struct error *err)
@@ -478,6 +557,8 @@ static bool run(struct walk *walk, struct dicom_encoding encoding, struct error 
     walk->levels = xcalloc(walk->level_max, sizeof *walk->levels);
     walk->big_endian = encoding.big_endian;
     walk->levels[0] = (struct level){.implicit_vr = encoding.implicit_vr,
+                                     .set = known_charset(walk->dcm),
+                                     .has_set = dicom_has(walk->dcm, TAG_SPECIFIC_CHARACTER_SET),
                                      .soft_end = NO_END,
                                      .hard_end = walk->dcm->source.size,
                                      .go_on = NO_END};

@@ -1,4 +1,5 @@
-/* dicom_walk.h: what dicom.c, dicom_walk.c and dicom_elements.c share; nobody else includes it. */
+/* dicom_walk.h: what dicom.c, dicom_walk.c and dicom_elements.c share; besides them only tests/differential
+ * includes it. */
 #ifndef NIFFLER_WORKER_DECODER_DICOM_WALK_H
 #define NIFFLER_WORKER_DECODER_DICOM_WALK_H
 
@@ -26,8 +27,9 @@ struct dicom_element {
     struct charset set; /* of the data set it stands in */
     uint32_t tag;
     uint32_t depth;
-    uint32_t items;  /* of a sequence */
-    uint64_t offset; /* of the value in the source */
+    uint32_t items; /* of a sequence */
+    uint64_t
+        offset; /* of the value in the source; of a sequence and its items, where the first item begins */
     uint64_t length; /* bytes that are there; the header may have promised more */
     uint64_t promised;
 };
