@@ -11,13 +11,13 @@
 # Installs as root, or by sudo. When nothing is missing it asks the package database only: no network, no rights.
 set -eu
 
-build="build-essential cmake ninja-build pkg-config libdcmtk-dev libcharls-dev libopenjp2-7-dev libjxl-dev libjpeg62-turbo-dev libpng-dev zlib1g-dev
+build="build-essential cmake ninja-build pkg-config libdcmtk-dev libopenjp2-7-dev libjxl-dev libjpeg62-turbo-dev libpng-dev zlib1g-dev
        libdeflate-dev libjansson-dev libsqlite3-dev libcurl4-openssl-dev libssl-dev librdkafka-dev libhiredis-dev libmicrohttpd-dev"
 if ! command -v dpkg >/dev/null 2>&1; then
     echo "install-packages.sh: this is not Debian: install the packages named in deploy/install-packages.sh by hand" >&2
     exit 2
 fi
-test="python3 python3-numpy python3-png python3-aiosmtpd libcmocka-dev dcmtk libopenjp2-tools libjxl-tools openjph-tools
+test="python3 python3-numpy python3-png python3-aiosmtpd libcmocka-dev libcharls-dev dcmtk libopenjp2-tools libjxl-tools openjph-tools
       libjpeg-turbo-progs shellcheck clang-format mandoc openssl ccache kcat curl prometheus"
 local="python3 python3-aiosmtpd redis-server"
 # Whatever runs Kafka's jars and fetches them will do, and need not be Debian's.
