@@ -11,7 +11,7 @@
 
 #include "bench/bench_codec.h"
 #include "common/alloc.h"
-#include "worker/decoder/codec.h"
+#include "worker/decoder/codec/codec.h"
 
 #define PAIRS_MAX 101
 #define STREAM_MAX ((size_t)64 << 20)

@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "common/alloc.h"
-#include "worker/decoder/render.h"
+#include "worker/decoder/render/render.h"
 
 #define STORED_MAX 65535u /* bytes of a stored block, RFC 1951 Section 3.2.4 */
 #define STORED_HEADER 5u

@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #include "common/alloc.h"
-#include "worker/decoder/pngout.h"
+#include "worker/decoder/png/pngout.h"
 
 #define REPEATS_MAX 101
 

@@ -3,7 +3,7 @@
 
 #include "common/dictionary.h"
 #include "tests/differential/compare.h"
-#include "worker/decoder/dicom_walk.h"
+#include "worker/decoder/dicom/dicom_walk.h"
 
 #define MENDS_MOST 8              /* of dicom_mend() */
 #define CHARSET_PAGE_JIS_X0201 11 /* of charset.c */

@@ -8,8 +8,8 @@
 #include <unistd.h>
 
 #include "common/alloc.h"
-#include "worker/decoder/dicom_walk.h"
-#include "worker/decoder/fragments.h"
+#include "worker/decoder/dicom/dicom_walk.h"
+#include "worker/decoder/image/fragments.h"
 
 struct walker {
     struct dicom *dcm;

@@ -3,8 +3,8 @@
 #define NIFFLER_TESTS_DIFFERENTIAL_WALKER_H
 
 #include "tests/differential/listing.h"
-#include "worker/decoder/charset.h"
-#include "worker/decoder/dicom.h"
+#include "worker/decoder/dicom/charset.h"
+#include "worker/decoder/dicom/dicom.h"
 
 struct walker;
 

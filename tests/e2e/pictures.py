@@ -25,7 +25,7 @@ def undone(row, out):
 
 
 def full(values, white):
-    """`PixelScaling: full` as worker/decoder/render.h writes it down, in double arithmetic."""
+    """`PixelScaling: full` as worker/decoder/render/render.h writes it down, in double arithmetic."""
     offset, maximum = float(min(0, values.min())), float(values.max())
     if maximum <= offset:
         return numpy.zeros(values.shape, numpy.int64)

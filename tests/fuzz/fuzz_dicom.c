@@ -4,10 +4,10 @@
 
 #include "common/alloc.h"
 #include "tests/fuzz/fuzz.h"
-#include "worker/decoder/dicom.h"
-#include "worker/decoder/extras.h"
-#include "worker/decoder/image.h"
-#include "worker/decoder/render_window.h"
+#include "worker/decoder/dicom/dicom.h"
+#include "worker/decoder/render/extras.h"
+#include "worker/decoder/image/image.h"
+#include "worker/decoder/render/render_window.h"
 #include "worker/wire.h"
 
 #define FRAMES_TRIED 3

@@ -24,7 +24,7 @@ try() {
 }
 
 cd -- "$root"
-for header in *.h common/*.h producer/*.h worker/*.h worker/decoder/*.h aggregator/*.h tests/samples/*.h; do
+for header in *.h common/*.h producer/*.h worker/*.h worker/decoder/*.h worker/decoder/*/*.h aggregator/*.h tests/samples/*.h; do
     try c "$c" -std=c11 "$header"
     if grep -q '__cplusplus' "$header"; then
         try cc "$cxx" -std=c++17 "$header"

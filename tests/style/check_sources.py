@@ -12,17 +12,25 @@ import re
 import sys
 
 FOLDERS = ('common', 'producer', 'worker', 'aggregator', 'tests', 'bench')
-PRODUCT = ('', 'common', 'producer', 'worker', 'worker/decoder', 'aggregator')
+# The rooms of the decoder, and what each may include besides itself: what is read, how it is packed, what image that
+# makes, how it is shown, how that is written.
+DECODER_ROOMS = {'dicom': (), 'codec': ('vectors.h',), 'image': ('codec/', 'dicom/', 'vectors.h'),
+                 'render': ('codec/', 'dicom/', 'image/', 'png/', 'vectors.h'), 'png': ('vectors.h',)}
+DECODER = ('worker/decoder', *('worker/decoder/' + room for room in DECODER_ROOMS))
+PRODUCT = ('', 'common', 'producer', 'worker', *DECODER, 'aggregator')
 
 # What a folder may include, by path or by folder. The decoder reads untrusted bytes: it sees the few files that it
 # needs, so that nothing else of ours runs in its process.
+DECODER_MAY_INCLUDE = ('common/error.h', 'common/alloc.h', 'common/buffer.h', 'common/options.h', 'common/dictionary.h',
+                       'common/utf8.h', 'worker/wire.h')
 MAY_INCLUDE = {
     'common': ('common/',),
     'producer': ('common/', 'producer/'),
     'aggregator': ('common/', 'aggregator/'),
     'worker': ('common/', 'worker/'),
-    'worker/decoder': ('common/error.h', 'common/alloc.h', 'common/buffer.h', 'common/options.h',
-                       'common/dictionary.h', 'common/utf8.h', 'worker/wire.h', 'worker/decoder/'),
+    'worker/decoder': DECODER_MAY_INCLUDE + ('worker/decoder/',),
+    **{f'worker/decoder/{room}': DECODER_MAY_INCLUDE + tuple('worker/decoder/' + other for other in (room + '/', *others))
+       for room, others in DECODER_ROOMS.items()},
 }
 GENERATED_HEADERS = {'schema_sql.h': 'aggregator'}
 # The files of the root join the roles: they see all.

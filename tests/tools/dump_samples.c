@@ -14,8 +14,8 @@
 #include <unistd.h>
 
 #include "common/error.h"
-#include "worker/decoder/image.h"
-#include "worker/decoder/native.h"
+#include "worker/decoder/image/image.h"
+#include "worker/decoder/codec/native.h"
 
 static bool dump(struct image *image, uint32_t frame, bool as_rgb, const struct options *options,
                  struct error *err)

@@ -13,7 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "worker/decoder/dicom.h"
+#include "worker/decoder/dicom/dicom.h"
 #include "worker/metadata.h"
 
 static void print_escaped(const char *text, size_t length)

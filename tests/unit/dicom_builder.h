@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "common/buffer.h"
-#include "worker/decoder/dicom.h"
+#include "worker/decoder/dicom/dicom.h"
 
 #define IMPLICIT_LITTLE "1.2.840.10008.1.2"
 #define EXPLICIT_LITTLE "1.2.840.10008.1.2.1"

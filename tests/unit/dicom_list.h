@@ -12,7 +12,7 @@
 
 #include "common/buffer.h"
 #include "tests/unit/dicom_builder.h"
-#include "worker/decoder/dicom.h"
+#include "worker/decoder/dicom/dicom.h"
 #include "worker/wire.h"
 
 static const struct options test_options = {.max_value_bytes = 0,

@@ -14,7 +14,7 @@
 
 #include <cmocka.h>
 
-#include "worker/decoder/image.h"
+#include "worker/decoder/image/image.h"
 
 #define EXPLICIT_LITTLE "1.2.840.10008.1.2.1"
 #define EXPLICIT_BIG "1.2.840.10008.1.2.2"

@@ -10,7 +10,7 @@
 #include <cmocka.h>
 
 #include "common/utf8.h"
-#include "worker/decoder/charset.h"
+#include "worker/decoder/dicom/charset.h"
 
 #define MARK "\xef\xbf\xbd" /* U+FFFD */
 

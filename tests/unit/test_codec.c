@@ -9,10 +9,10 @@
 #include <cmocka.h>
 
 #include "tests/unit/codec_streams.h"
-#include "worker/decoder/codec.h"
-#include "worker/decoder/colour.h"
-#include "worker/decoder/jpeg_header.h"
-#include "worker/decoder/native.h"
+#include "worker/decoder/codec/codec.h"
+#include "worker/decoder/image/colour.h"
+#include "worker/decoder/codec/jpeg_header.h"
+#include "worker/decoder/codec/native.h"
 
 #define ROWS 8u
 #define COLUMNS 16u

@@ -10,7 +10,7 @@
 #include <cmocka.h>
 
 #include "tests/unit/codec_streams.h"
-#include "worker/decoder/codec.h"
+#include "worker/decoder/codec/codec.h"
 
 #define ROWS 8u
 #define COLUMNS 16u

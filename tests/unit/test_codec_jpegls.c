@@ -10,7 +10,7 @@
 #include <charls/charls.h>
 #include <cmocka.h>
 
-#include "worker/decoder/codec.h"
+#include "worker/decoder/codec/codec.h"
 
 #define ROWS 19u
 #define COLUMNS 23u

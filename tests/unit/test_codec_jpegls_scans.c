@@ -11,7 +11,7 @@
 #include <cmocka.h>
 
 #include "tests/unit/jpegls_writer.h"
-#include "worker/decoder/codec.h"
+#include "worker/decoder/codec/codec.h"
 
 #define SAMPLES_MAX 16384u
 #define STREAM_MAX 262144u

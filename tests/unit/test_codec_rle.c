@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "worker/decoder/codec.h"
+#include "worker/decoder/codec/codec.h"
 
 #define HEADER 64u
 #define SEGMENTS_MOST 15u

@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 #include "tests/unit/dicom_builder.h"
-#include "worker/decoder/display.h"
+#include "worker/decoder/render/display.h"
 
 #define CENTER DICOM_TAG(0x0028, 0x1050)
 #define WIDTH DICOM_TAG(0x0028, 0x1051)

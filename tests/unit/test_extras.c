@@ -1,7 +1,7 @@
 /* Which chunks and overlays a file's pictures get, and what their rows say of it. */
 #include "tests/unit/icc_profiles.h"
 #include "tests/unit/image_files.h"
-#include "worker/decoder/extras.h"
+#include "worker/decoder/render/extras.h"
 
 struct picture {
     struct render_plan plan;

@@ -12,8 +12,8 @@
 #include "tests/unit/codec_streams.h"
 #include "tests/unit/dcmtk_jpeg.h"
 #include "tests/unit/jpeg_encoder.h"
-#include "worker/decoder/codec.h"
-#include "worker/decoder/jpeg_header.h"
+#include "worker/decoder/codec/codec.h"
+#include "worker/decoder/codec/jpeg_header.h"
 
 #define PREDICTORS 7u
 

@@ -1,7 +1,7 @@
 /* Overlay planes drawn into pictures: their places, frames, and the bits that hold them. */
 #include "tests/unit/codec_streams.h"
 #include "tests/unit/image_files.h"
-#include "worker/decoder/overlay.h"
+#include "worker/decoder/render/overlay.h"
 
 #define OVERLAY(group, element) DICOM_TAG(0x6000 + (group), element)
 

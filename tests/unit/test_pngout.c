@@ -17,9 +17,9 @@
 #include <png.h>
 
 #include "common/alloc.h"
-#include "worker/decoder/pngout.h"
-#include "worker/decoder/pngout_deflate.h"
-#include "worker/decoder/pngout_filter.h"
+#include "worker/decoder/png/pngout.h"
+#include "worker/decoder/png/pngout_deflate.h"
+#include "worker/decoder/png/pngout_filter.h"
 
 static const struct pngout_deflate *const deflates[] = {
 #ifdef NIFFLER_HAVE_ISAL

@@ -14,7 +14,7 @@
 
 #include "common/alloc.h"
 #include "tests/unit/icc_profiles.h"
-#include "worker/decoder/pngout.h"
+#include "worker/decoder/png/pngout.h"
 
 /* What libpng finds; 0 or NULL where there is no such chunk. */
 struct found {

@@ -10,9 +10,9 @@
 #include <zlib.h>
 
 #include "common/alloc.h"
-#include "worker/decoder/pngout_deflate.h"
-#include "worker/decoder/pngout_huffman.h"
-#include "worker/decoder/pngout_runs.h"
+#include "worker/decoder/png/pngout_deflate.h"
+#include "worker/decoder/png/pngout_huffman.h"
+#include "worker/decoder/png/pngout_runs.h"
 
 static uint32_t noise = 1;
 

@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "worker/decoder/render.h"
+#include "worker/decoder/render/render.h"
 
 static struct codec_samples grey(void *data, uint32_t count, uint32_t bytes, bool is_signed)
 {

@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "worker/decoder/render_window.h"
+#include "worker/decoder/render/render_window.h"
 
 #define COUNT 1000
 

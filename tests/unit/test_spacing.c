@@ -7,7 +7,7 @@
 #include <cmocka.h>
 
 #include "tests/unit/dicom_builder.h"
-#include "worker/decoder/spacing.h"
+#include "worker/decoder/render/spacing.h"
 
 #define PIXEL_SPACING DICOM_TAG(0x0028, 0x0030)
 #define IMAGER DICOM_TAG(0x0018, 0x1164)

@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "worker/decoder/voi.h"
+#include "worker/decoder/render/voi.h"
 
 static void expect(double found, double expected, double value)
 {

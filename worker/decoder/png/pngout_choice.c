@@ -1,0 +1,168 @@
+#include "worker/decoder/png/pngout_choice.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "worker/decoder/png/pngout_runs.h"
+
+/* What was measured on CT, MR, CR, DX, NM, XA and US, and on drawings and masks. */
+#define LEAST (20u << 10)
+#define SHARE 24u
+#define LEAST_COLOUR (12u << 10) /* its choice is clearest, and each trial a search */
+#define SHARE_COLOUR 80u
+
+/* How often, among pairs of pixels, one must have been there before, for a search for repetitions to save
+ * more than a tenth. */
+#define REPEATS_16_BIT 0.30
+#define REPEATS_8_BIT 0.85
+/* What a search must save to be worth its time, which is two to ten times that of runs. */
+#define RUNS_GAIN_16_BIT 1.08
+#define RUNS_GAIN 1.05
+#define COLOUR_GAIN 0.88
+#define DENSE_GAIN 0.75
+#define DOUBT 1.15
+#define SMALL_IMAGE_BYTES (64u << 10)
+/* A drawing, a mask: the sample says little of what is far apart, and any search is quick. */
+#define IS_REDUNDANT(size, length) ((size) < (double)(length) / 9)
+
+struct best {
+    enum pngout_filter filter;
+    double size;
+};
+
+void pngout_choice_sample(bool is_grey, size_t *least, size_t *share)
+{
+    *least = is_grey ? LEAST : LEAST_COLOUR;
+    *share = is_grey ? SHARE : SHARE_COLOUR;
+}
+
+/* The mean of two values destroys repetitions, as which the words of scaled 16-bit images and colour are
+ * compressed. */
+static bool is_worth_trying(const struct pngout_chooser *c, enum pngout_filter filter)
+{
+    return (c->is_grey && !c->is_16_bit) || filter != PNGOUT_FILTER_AVERAGE;
+}
+
+static double size_as_runs(const struct pngout_chooser *c, enum pngout_filter filter, size_t *length)
+{
+    *length = pngout_sample_filter(c->sample, filter, c->scratch);
+    pngout_runs_find(c->sequences, c->scratch, 0, *length, false);
+    return pngout_sequences_size(c->sequences);
+}
+
+static struct best best_for_runs(const struct pngout_chooser *c, size_t *length)
+{
+    struct best best = {PNGOUT_FILTER_NONE, INFINITY};
+    for (enum pngout_filter filter = PNGOUT_FILTER_NONE; filter < PNGOUT_FILTER_COUNT; filter++) {
+        if (!is_worth_trying(c, filter))
+            continue;
+        double size = size_as_runs(c, filter, length);
+        if (size < best.size)
+            best = (struct best){filter, size};
+    }
+    return best;
+}
+
+static double try_filter(const struct pngout_chooser *c, enum pngout_filter filter, enum pngout_method method)
+{
+    const struct pngout_layout layout = {c->sample->row_bytes + 1, c->sample->step};
+    size_t length = pngout_sample_filter(c->sample, filter, c->scratch);
+    return (double)c->trial(c->context, method, &layout, c->scratch, length);
+}
+
+/* A search finds no more behind the filter of Paeth in words that were scaled. */
+static struct best best_for_search(const struct pngout_chooser *c, enum pngout_method method)
+{
+    struct best best = {PNGOUT_FILTER_NONE, INFINITY};
+    for (enum pngout_filter filter = PNGOUT_FILTER_NONE; filter < PNGOUT_FILTER_COUNT; filter++) {
+        if (!is_worth_trying(c, filter))
+            continue;
+        if (method == PNGOUT_FAST && c->is_grey && c->is_16_bit && filter == PNGOUT_FILTER_PAETH)
+            continue;
+        double size = try_filter(c, filter, method);
+        if (size < best.size)
+            best = (struct best){filter, size};
+    }
+    return best;
+}
+
+/* The share of pixels that, with the bytes behind them up to four, were met before; those that only go on as
+ * before, which runs have as well, are left out. */
+static double repeats(const uint8_t *in, size_t length, size_t pixel_bytes)
+{
+    uint32_t last_of[4096] = {0}; /* by a hash of them */
+    uint32_t before = 0, word;
+    size_t met = 0, count = 0;
+    for (size_t i = 0; i + sizeof word <= length; i += pixel_bytes, before = word) {
+        memcpy(&word, in + i, sizeof word);
+        if (word == before)
+            continue;
+        uint32_t *last = &last_of[word * 2654435761u >> 20];
+        met += *last == word;
+        *last = word;
+        count++;
+    }
+    return count == 0 ? 0 : (double)met / (double)count;
+}
+
+static bool may_repeat(const struct pngout_chooser *c)
+{
+    static const enum pngout_filter filters[] = {PNGOUT_FILTER_NONE, PNGOUT_FILTER_SUB};
+    for (size_t i = 0; i < 2; i++) {
+        size_t length = pngout_sample_filter(c->sample, filters[i], c->scratch);
+        if (repeats(c->scratch, length, c->is_16_bit ? 2 : 1) >=
+            (c->is_16_bit ? REPEATS_16_BIT : REPEATS_8_BIT))
+            return true;
+    }
+    return false;
+}
+
+static size_t choose_grey(const struct pngout_chooser *c, struct pngout_choice *choices)
+{
+    size_t length = 0;
+    struct best runs = best_for_runs(c, &length);
+    choices[0] = (struct pngout_choice){runs.filter, PNGOUT_RUNS};
+    if (!may_repeat(c))
+        return 1;
+    /* What shrinks below a third repeats itself, and a better search finds more of it. */
+    enum pngout_method method = runs.size < (double)length / 3 ? PNGOUT_DENSE : PNGOUT_FAST;
+    struct best search = best_for_search(c, method);
+    choices[1] = (struct pngout_choice){search.filter, method};
+    bool is_close = search.size < runs.size * DOUBT && runs.size < search.size * DOUBT;
+    if (IS_REDUNDANT(runs.size, length) || (is_close && c->image_bytes <= SMALL_IMAGE_BYTES))
+        return 2;
+    if (runs.size >= search.size * (c->is_16_bit ? RUNS_GAIN_16_BIT : RUNS_GAIN))
+        choices[0] = choices[1];
+    return 1;
+}
+
+static size_t choose_colour(const struct pngout_chooser *c, struct pngout_choice *choices)
+{
+    size_t length;
+    struct best fast = best_for_search(c, PNGOUT_FAST);
+    double runs = size_as_runs(c, fast.filter, &length);
+    double dense = fast.size;
+    if (fast.size < (double)length / 4) /* what shrinks less has nothing for the better search */
+        dense = try_filter(c, fast.filter, PNGOUT_DENSE);
+    double least = dense < fast.size ? dense : fast.size;
+    bool is_redundant = IS_REDUNDANT(least, length);
+    bool is_dense = is_redundant || dense < fast.size * DENSE_GAIN;
+    choices[0] = (struct pngout_choice){fast.filter, is_dense ? PNGOUT_DENSE : PNGOUT_FAST};
+    /* Repetitions reach further than a sample shows. */
+    if (!is_redundant && runs < least * COLOUR_GAIN)
+        choices[0].method = PNGOUT_RUNS;
+    return 1;
+}
+
+size_t pngout_choose(const struct pngout_chooser *chooser, struct pngout_choice *choices)
+{
+    return chooser->is_grey ? choose_grey(chooser, choices) : choose_colour(chooser, choices);
+}
+
+void pngout_choose_smallest(const struct pngout_chooser *chooser, enum pngout_filter *of_runs,
+                            enum pngout_filter *of_densest)
+{
+    size_t length;
+    *of_runs = best_for_runs(chooser, &length).filter;
+    *of_densest = best_for_search(chooser, PNGOUT_DENSEST).filter;
+}

@@ -1,0 +1,101 @@
+#include "worker/decoder/png/pngout_filter.h"
+
+#include <string.h>
+
+#include "worker/decoder/vectors.h"
+
+/* All filters subtract a prediction made of *unfiltered* bytes, so no byte waits for another one's result and
+ * the compiler makes vectors of every loop. The first pixel has no left neighbour: it counts as 0. */
+
+FOR_EACH_VECTOR_WIDTH static void filter_sub(uint8_t *restrict out, const uint8_t *row, size_t length,
+                                             size_t step)
+{
+    memcpy(out, row, step);
+    for (size_t i = step; i < length; i++)
+        out[i] = (uint8_t)(row[i] - row[i - step]);
+}
+
+FOR_EACH_VECTOR_WIDTH static void filter_up(uint8_t *restrict out, const uint8_t *row, const uint8_t *above,
+                                            size_t length)
+{
+    for (size_t i = 0; i < length; i++)
+        out[i] = (uint8_t)(row[i] - above[i]);
+}
+
+FOR_EACH_VECTOR_WIDTH static void filter_average(uint8_t *restrict out, const uint8_t *row,
+                                                 const uint8_t *above, size_t length, size_t step)
+{
+    for (size_t i = 0; i < step; i++)
+        out[i] = (uint8_t)(row[i] - above[i] / 2);
+    for (size_t i = step; i < length; i++)
+        out[i] = (uint8_t)(row[i] - (uint8_t)((row[i - step] + above[i]) / 2));
+}
+
+/* In 16-bit arithmetic without branches: the distances of the initial estimate a + b - c to a, b and c are |b
+ * - c|, |a - c| and |a + b - 2c|. Ties go to a, then b. */
+static inline uint8_t paeth(int16_t a, int16_t b, int16_t c)
+{
+    int16_t to_a = (int16_t)(b - c), to_b = (int16_t)(a - c), to_c = (int16_t)(to_a + to_b);
+    to_a = to_a < 0 ? (int16_t)-to_a : to_a;
+    to_b = to_b < 0 ? (int16_t)-to_b : to_b;
+    to_c = to_c < 0 ? (int16_t)-to_c : to_c;
+    int16_t b_or_c = to_b <= to_c ? b : c;
+    int16_t nearest_other = to_b <= to_c ? to_b : to_c;
+    return (uint8_t)(to_a <= nearest_other ? a : b_or_c);
+}
+
+FOR_EACH_VECTOR_WIDTH static void filter_paeth(uint8_t *restrict out, const uint8_t *row,
+                                               const uint8_t *above, size_t length, size_t step)
+{
+    for (size_t i = 0; i < step; i++)
+        out[i] = (uint8_t)(row[i] - above[i]); /* with a = c = 0 the nearest is always b */
+    for (size_t i = step; i < length; i++)
+        out[i] = (uint8_t)(row[i] - paeth(row[i - step], above[i], above[i - step]));
+}
+
+void pngout_filter_row(enum pngout_filter filter, uint8_t *restrict out, const uint8_t *row,
+                       const uint8_t *above, size_t length, size_t step)
+{
+    switch (filter) {
+    case PNGOUT_FILTER_SUB:
+        filter_sub(out, row, length, step);
+        break;
+    case PNGOUT_FILTER_UP:
+        filter_up(out, row, above, length);
+        break;
+    case PNGOUT_FILTER_AVERAGE:
+        filter_average(out, row, above, length, step);
+        break;
+    case PNGOUT_FILTER_PAETH:
+        filter_paeth(out, row, above, length, step);
+        break;
+    case PNGOUT_FILTER_NONE:
+    case PNGOUT_FILTER_COUNT:
+        memcpy(out, row, length);
+        break;
+    }
+}
+
+FOR_EACH_VECTOR_WIDTH static uint64_t distance_from_0(const uint8_t *bytes, size_t length)
+{
+    uint64_t sum = 0;
+    for (size_t i = 0; i < length; i++)
+        sum += bytes[i] < 128 ? bytes[i] : 256u - bytes[i];
+    return sum;
+}
+
+enum pngout_filter pngout_filter_nearest(uint8_t *restrict scratch, const uint8_t *row, const uint8_t *above,
+                                         size_t length, size_t step)
+{
+    enum pngout_filter nearest = PNGOUT_FILTER_NONE;
+    uint64_t least = UINT64_MAX;
+    for (enum pngout_filter filter = PNGOUT_FILTER_NONE; filter < PNGOUT_FILTER_COUNT; filter++) {
+        pngout_filter_row(filter, scratch, row, above, length, step);
+        uint64_t sum = distance_from_0(scratch, length);
+        if (sum < least) {
+            least = sum;
+            nearest = filter;
+        }
+    }
+    return nearest;
+}

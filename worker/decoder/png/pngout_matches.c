@@ -1,0 +1,118 @@
+#include "worker/decoder/png/pngout_matches.h"
+
+#include <string.h>
+
+#include "worker/decoder/vectors.h"
+
+#define WORD_BYTES 8u
+#define LONG_BYTES 12u
+#define PATIENCE 6 /* so many bits of misses until the search goes faster */
+
+void pngout_matches_begin(struct pngout_matches *matches)
+{
+    memset(matches->last, 0, sizeof matches->last);
+    memset(matches->last_long, 0, sizeof matches->last_long);
+}
+
+static inline uint32_t hash(uint64_t word)
+{
+    return (uint32_t)(word * UINT64_C(0x9E3779B97F4A7C15) >> (64 - PNGOUT_MATCHES_HASH_BITS));
+}
+
+/* The `far` bytes that begin with `word`, 8 or 12 of them; of 12 a mixture. */
+static inline uint64_t lengthen(uint64_t word, const uint8_t *in, size_t far)
+{
+    return far == WORD_BYTES ? word
+                             : word ^ pngout_word(in + far - WORD_BYTES) * UINT64_C(0xD6E8FEB86659FD93);
+}
+
+/* How many bytes from `at` on are as those from `from` on. */
+static inline size_t common_length(const uint8_t *in, size_t at, size_t from, size_t end)
+{
+    size_t length = 0;
+    while (at + length + WORD_BYTES <= end) {
+        uint64_t different = pngout_word(in + at + length) ^ pngout_word(in + from + length);
+        if (different != 0)
+            return length + (size_t)__builtin_ctzll(different) / 8;
+        length += WORD_BYTES;
+    }
+    while (at + length < end && in[at + length] == in[from + length])
+        length++;
+    return length;
+}
+
+static inline void find(struct pngout_matches *matches, struct pngout_sequences *sequences,
+                        const struct pngout_layout *layout, const uint8_t *in, size_t begin, size_t end,
+                        size_t step, size_t near, size_t far, bool may_estimate)
+{
+    const uint64_t mask = (UINT64_C(1) << (8 * near)) - 1;
+    size_t row_end = begin / layout->row_bytes * layout->row_bytes; /* of the row before, at first */
+    size_t at = begin, literal = begin, misses = 0;
+    for (;;) {
+        if (at >= row_end) { /* behind the byte of the filter */
+            while (at >= row_end)
+                row_end += layout->row_bytes;
+            if (at < row_end - layout->row_bytes + 1)
+                at++;
+        }
+        size_t off = (row_end - at) % step; /* whole pixels are left in a row */
+        at += off;
+        if (at + LONG_BYTES > end)
+            break;
+        /* What the last one ended with may be what the next begins with. */
+        if (literal > begin && at >= step) {
+            uint64_t key = pngout_word(in + at - step);
+            matches->last[hash(key & mask)] = (uint32_t)(at - step);
+            matches->last_long[hash(lengthen(key, in + at - step, far))] = (uint32_t)(at - step);
+        }
+        uint64_t word;
+        size_t from;
+        for (;;) {
+            word = pngout_word(in + at);
+            uint32_t *last = &matches->last[hash(word & mask)];
+            uint64_t key = lengthen(word, in + at, far);
+            uint32_t *last_long = &matches->last_long[hash(key)];
+            from = *last_long;
+            size_t nearby = *last;
+            *last = *last_long = (uint32_t)at;
+            if (lengthen(pngout_word(in + from), in + from, far) == key &&
+                at - from - 1 < PNGOUT_DISTANCE_MAX)
+                break;
+            from = nearby;
+            if (((pngout_word(in + from) ^ word) & mask) == 0 && at - from - 1 < PNGOUT_DISTANCE_MAX)
+                break;
+            at += step * (1 + (misses++ >> PATIENCE));
+            if (at >= row_end || at + LONG_BYTES > end)
+                goto next;
+        }
+        misses = 0;
+        size_t length = common_length(in, at, from, end);
+        for (; at > literal && from > 0 && in[at - 1] == in[from - 1]; at--, from--)
+            length++;
+        pngout_sequences_add(sequences, at - literal, length, at - from);
+        at += length;
+        literal = at;
+    next:;
+    }
+    pngout_sequences_end(sequences, in, begin, end - literal, may_estimate);
+}
+
+void pngout_matches_find(struct pngout_matches *matches, struct pngout_sequences *sequences,
+                         const struct pngout_layout *layout, const uint8_t *in, size_t begin, size_t end,
+                         bool may_estimate)
+{
+    pngout_sequences_begin(sequences);
+    switch (layout->step) {
+    case 6:
+        find(matches, sequences, layout, in, begin, end, 2, 4, 12, may_estimate);
+        break;
+    case 3:
+        find(matches, sequences, layout, in, begin, end, 3, 6, 8, may_estimate);
+        break;
+    case 2:
+        find(matches, sequences, layout, in, begin, end, 2, 4, 8, may_estimate);
+        break;
+    default:
+        find(matches, sequences, layout, in, begin, end, 1, 4, 8, may_estimate);
+    }
+}

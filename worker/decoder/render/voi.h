@@ -1,0 +1,44 @@
+/* voi.h: from stored values to what is seen, in two steps that are pure functions:
+ *
+ *     stored ── Modality LUT ──► value, such as Hounsfield units ── VOI LUT ──► 0 (black) to 1 (white)
+ *               PS3.3 C.11.1                                        PS3.3 C.11.2
+ *
+ * What the file says of both is read by display.h; render.h makes rows with them. */
+#ifndef NIFFLER_WORKER_DECODER_RENDER_VOI_H
+#define NIFFLER_WORKER_DECODER_RENDER_VOI_H
+
+#include "worker/decoder/image/lut.h"
+
+/* slope * x + intercept (PS3.3 C.11.1.1.2), or a table where there is one. */
+struct modality {
+    double slope;
+    double intercept;
+    const struct lut *lut; /* NULL: none */
+};
+#define MODALITY_IDENTITY ((struct modality){1, 0, NULL})
+
+double modality_apply(const struct modality *modality, double stored);
+
+struct voi {
+    enum voi_kind {
+        VOI_RANGE,   /* `low` and below 0, above `high` 1, and a line between */
+        VOI_SIGMOID, /* of `center` and `width`                               */
+        VOI_TABLE,   /* `lut`                                                 */
+    } kind;
+    double low, high;      /* of VOI_RANGE; of the others: what stands for black and white in a table */
+    double center, width;  /* of VOI_SIGMOID */
+    const struct lut *lut; /* of VOI_TABLE */
+};
+
+/* VOI LUT Function LINEAR (PS3.3 C.11.2.1.2.1): `width` at least 1; one of 1 is a threshold. */
+struct voi voi_linear(double center, double width);
+/* LINEAR_EXACT (C.11.2.1.3.2) and SIGMOID (C.11.2.1.3.1): `width` above 0. */
+struct voi voi_linear_exact(double center, double width);
+struct voi voi_sigmoid(double center, double width);
+/* All from low to high; where they are equal, everything is black. */
+struct voi voi_range(double low, double high);
+struct voi voi_table(const struct lut *lut);
+
+/* 0 to 1; of NaN 0. */
+double voi_apply(const struct voi *voi, double value);
+#endif
