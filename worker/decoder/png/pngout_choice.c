@@ -13,11 +13,11 @@
 
 /* How often, among pairs of pixels, one must have been there before, for a search for repetitions to save
  * more than a tenth. */
-#define REPEATS_16_BIT 0.30
+#define REPEATS_16_BIT 0.45
 #define REPEATS_8_BIT 0.85
 /* What a search must save to be worth its time, which is two to ten times that of runs. */
-#define RUNS_GAIN_DENSE 1.20
-#define RUNS_GAIN 1.05 /* of what shrinks to a quarter */
+#define RUNS_GAIN 1.20
+#define RUNS_GAIN_DENSE 1.03 /* of what shrinks to a quarter */
 /* libpng filters whatever it compresses: a search behind a filter of two neighbours comes to about what its
  * default makes. Where runs are smaller than that, a better search takes five times as long for more. */
 #define AS_LIBPNG 0.97
@@ -46,20 +46,24 @@ static bool is_worth_trying(const struct pngout_chooser *c, enum pngout_filter f
     return (c->is_grey && !c->is_16_bit) || filter != PNGOUT_FILTER_AVERAGE;
 }
 
-static double size_as_runs(const struct pngout_chooser *c, enum pngout_filter filter, size_t *length)
+static double size_as_runs(const struct pngout_chooser *c, const struct pngout_sample *sample,
+                           enum pngout_filter filter, size_t *length)
 {
-    *length = pngout_sample_filter(c->sample, filter, c->scratch);
+    *length = pngout_sample_filter(sample, filter, c->scratch);
     pngout_runs_find(c->sequences, c->scratch, 0, *length, false);
     return pngout_sequences_size(c->sequences);
 }
 
+/* Which filter that is, half of the sample tells. */
 static struct best best_for_runs(const struct pngout_chooser *c, size_t *length)
 {
+    struct pngout_sample half = *c->sample;
+    half.groups = (half.groups + 1) / 2;
     struct best best = {PNGOUT_FILTER_NONE, INFINITY};
     for (enum pngout_filter filter = PNGOUT_FILTER_NONE; filter < PNGOUT_FILTER_COUNT; filter++) {
         if (!is_worth_trying(c, filter))
             continue;
-        double size = size_as_runs(c, filter, length);
+        double size = size_as_runs(c, &half, filter, length);
         if (size < best.size)
             best = (struct best){filter, size};
     }
@@ -88,19 +92,21 @@ static struct best best_for_search(const struct pngout_chooser *c, enum pngout_m
 
 /* The share of pixels that, with the bytes behind them up to four, were met before; those that only go on as
  * before, which runs have as well, are left out. */
-static double repeats(const uint8_t *in, size_t length, size_t pixel_bytes)
+static double repeats(const uint8_t *in, size_t length, size_t row_bytes, size_t pixel_bytes)
 {
     uint32_t last_of[4096] = {0}; /* by a hash of them */
-    uint32_t before = 0, word;
     size_t met = 0, count = 0;
-    for (size_t i = 0; i + sizeof word <= length; i += pixel_bytes, before = word) {
-        memcpy(&word, in + i, sizeof word);
-        if (word == before)
-            continue;
-        uint32_t *last = &last_of[word * 2654435761u >> 20];
-        met += *last == word;
-        *last = word;
-        count++;
+    for (size_t row = 0; row < length; row += row_bytes) {
+        uint32_t before = 0, word;
+        for (size_t i = row + 1; i + sizeof word <= row + row_bytes; i += pixel_bytes, before = word) {
+            memcpy(&word, in + i, sizeof word);
+            if (word == before)
+                continue;
+            uint32_t *last = &last_of[word * 2654435761u >> 20];
+            met += *last == word;
+            *last = word;
+            count++;
+        }
     }
     return count == 0 ? 0 : (double)met / (double)count;
 }
@@ -110,15 +116,14 @@ static bool may_repeat(const struct pngout_chooser *c)
     static const enum pngout_filter filters[] = {PNGOUT_FILTER_NONE, PNGOUT_FILTER_SUB};
     for (size_t i = 0; i < 2; i++) {
         size_t length = pngout_sample_filter(c->sample, filters[i], c->scratch);
-        if (repeats(c->scratch, length, c->is_16_bit ? 2 : 1) >=
+        if (repeats(c->scratch, length, c->sample->row_bytes + 1, c->is_16_bit ? 2 : 1) >=
             (c->is_16_bit ? REPEATS_16_BIT : REPEATS_8_BIT))
             return true;
     }
     return false;
 }
 
-/* A search through what shrinks so little that only the filters of one neighbour, or none, leave repetitions.
- */
+/* What no filter, or that of one neighbour, leaves of repetitions; UP only where those come near to runs. */
 static struct best quick_search(const struct pngout_chooser *c, double runs)
 {
     struct best best = {PNGOUT_FILTER_NONE, try_filter(c, PNGOUT_FILTER_NONE, PNGOUT_FAST)};
@@ -134,19 +139,22 @@ static struct best quick_search(const struct pngout_chooser *c, double runs)
 
 static size_t choose_grey(const struct pngout_chooser *c, struct pngout_choice *choices)
 {
-    size_t length = 0;
+    size_t length;
     struct best runs = best_for_runs(c, &length);
     choices[0] = (struct pngout_choice){runs.filter, PNGOUT_RUNS};
     if (!may_repeat(c))
         return 1;
-    bool is_redundant = IS_REDUNDANT(runs.size, length);
-    struct best search = is_redundant ? best_for_search(c, PNGOUT_DENSE) : quick_search(c, runs.size);
-    choices[1] = (struct pngout_choice){search.filter, is_redundant ? PNGOUT_DENSE : PNGOUT_FAST};
+    runs.size = size_as_runs(c, c->sample, runs.filter, &length);
+    bool is_redundant = IS_REDUNDANT(runs.size, length), is_dense = runs.size < (double)length / 4;
+    enum pngout_method method = is_redundant ? PNGOUT_DENSE : PNGOUT_FAST;
+    struct best search = is_dense ? best_for_search(c, method) : quick_search(c, runs.size);
+    choices[1] = (struct pngout_choice){search.filter, method};
     bool is_close = search.size < runs.size * DOUBT && runs.size < search.size * DOUBT;
     if (is_redundant || (is_close && c->image_bytes <= SMALL_IMAGE_BYTES))
         return 2;
-    if (runs.size >= search.size * (runs.size < (double)length / 4 ? RUNS_GAIN : RUNS_GAIN_DENSE) &&
-        runs.size >= try_filter(c, PNGOUT_FILTER_PAETH, PNGOUT_FAST) * AS_LIBPNG)
+    if (is_dense ? runs.size > search.size * RUNS_GAIN_DENSE
+                 : runs.size > search.size * RUNS_GAIN &&
+                       runs.size > try_filter(c, PNGOUT_FILTER_PAETH, PNGOUT_FAST) * AS_LIBPNG)
         choices[0] = choices[1];
     return 1;
 }
@@ -155,7 +163,7 @@ static size_t choose_colour(const struct pngout_chooser *c, struct pngout_choice
 {
     size_t length;
     struct best fast = best_for_search(c, PNGOUT_FAST);
-    double runs = size_as_runs(c, fast.filter, &length);
+    double runs = size_as_runs(c, c->sample, fast.filter, &length);
     double dense = fast.size;
     if (fast.size < (double)length / 4) /* what shrinks less has nothing for the better search */
         dense = try_filter(c, fast.filter, PNGOUT_DENSE);

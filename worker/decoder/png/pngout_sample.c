@@ -31,7 +31,8 @@ void pngout_sample_take(struct pngout_sample *sample, const struct pngout_source
 {
     size_t distance = source->height / sample->groups;
     uint8_t *out = sample->rows;
-    for (size_t group = 0; group < sample->groups; group++) {
+    for (size_t taken = 0; taken < sample->groups; taken++) {
+        size_t even = (sample->groups + 1) / 2, group = taken < even ? 2 * taken : 2 * (taken - even) + 1;
         size_t first = group * distance + (distance - sample->group_rows) / 2;
         for (size_t i = 0; i <= sample->group_rows; i++, out += sample->row_bytes) {
             if (first + i == 0) { /* nothing stands above the image */

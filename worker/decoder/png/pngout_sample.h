@@ -26,7 +26,7 @@ struct pngout_sample {
     size_t group_rows; /* all rows of the image where it is its own sample, then there is one group */
     size_t row_bytes;  /* less than the image's for a row longer than the sample may be */
     size_t step;
-    uint8_t *rows; /* unfiltered */
+    uint8_t *rows; /* unfiltered; every second group first, so that the first half is a sample, too */
 };
 
 /* What room a sample of at least `least` bytes and about one byte in `share` takes: bytes of its `rows`.
