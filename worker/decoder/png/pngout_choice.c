@@ -8,7 +8,7 @@
 /* What was measured on CT, MR, CR, DX, NM, XA and US, and on drawings and masks. */
 #define LEAST (20u << 10)
 #define SHARE 24u
-#define LEAST_COLOUR (12u << 10) /* its choice is clearest, and each trial a search */
+#define LEAST_COLOUR (8u << 10) /* its choice is clearest, and each trial a search */
 #define SHARE_COLOUR 80u
 
 /* How often, among pairs of pixels, one must have been there before, for a search for repetitions to save
@@ -40,10 +40,11 @@ void pngout_choice_sample(bool is_grey, size_t *least, size_t *share)
 }
 
 /* The mean of two values destroys repetitions, as which the words of scaled 16-bit images and colour are
- * compressed. */
+ * compressed. In colour UP is hardly ever better than PAETH. */
 static bool is_worth_trying(const struct pngout_chooser *c, enum pngout_filter filter)
 {
-    return (c->is_grey && !c->is_16_bit) || filter != PNGOUT_FILTER_AVERAGE;
+    return (c->is_grey && !c->is_16_bit) ||
+           (filter != PNGOUT_FILTER_AVERAGE && (c->is_grey || filter != PNGOUT_FILTER_UP));
 }
 
 static double size_as_runs(const struct pngout_chooser *c, const struct pngout_sample *sample,
@@ -165,7 +166,7 @@ static size_t choose_colour(const struct pngout_chooser *c, struct pngout_choice
     struct best fast = best_for_search(c, PNGOUT_FAST);
     double runs = size_as_runs(c, c->sample, fast.filter, &length);
     double dense = fast.size;
-    if (fast.size < (double)length / 4) /* what shrinks less has nothing for the better search */
+    if (fast.size < (double)length / 6) /* what shrinks less has nothing for the better search */
         dense = try_filter(c, fast.filter, PNGOUT_DENSE);
     double least = dense < fast.size ? dense : fast.size;
     bool is_redundant = IS_REDUNDANT(least, length);

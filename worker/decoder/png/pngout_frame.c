@@ -10,14 +10,18 @@
 #define IDAT_BYTES_MAX (1u << 30) /* the format allows 2^31 - 1 */
 #define SMALL_BYTES 256
 
-/* What libpng writes to. Small pieces wait for a large one and go out with it: two system calls for a
- * picture. */
+/* What libpng writes to. Small pieces wait for a large one, and what follows it, and go out with it: one
+ * system call for a picture. */
 struct sink {
     int descriptor;
     int failure; /* errno, or 0 */
     uint64_t written;
-    size_t small_length;
-    uint8_t small[SMALL_BYTES];
+    size_t before_length;
+    uint8_t before[SMALL_BYTES];
+    const uint8_t *body; /* not copied; NULL: none yet */
+    size_t body_length;
+    size_t behind_length;
+    uint8_t behind[SMALL_BYTES];
 };
 
 static bool write_parts(struct sink *sink, struct iovec *parts, int count)
@@ -45,25 +49,45 @@ static bool write_parts(struct sink *sink, struct iovec *parts, int count)
     }
 }
 
-/* What is held back, and `bytes`. */
-static bool sink_write(struct sink *sink, const uint8_t *bytes, size_t length)
+static bool sink_flush(struct sink *sink)
 {
     /* The system only lacks the const. */
     union {
         const uint8_t *borrowed;
         uint8_t *unconst;
-    } body = {bytes};
-    struct iovec parts[2] = {{sink->small, sink->small_length}, {body.unconst, length}};
-    sink->small_length = 0;
-    return write_parts(sink, parts, 2);
+    } body = {sink->body};
+    struct iovec parts[3] = {{sink->before, sink->before_length},
+                             {body.unconst, sink->body_length},
+                             {sink->behind, sink->behind_length}};
+    sink->before_length = sink->body_length = sink->behind_length = 0;
+    sink->body = NULL;
+    return write_parts(sink, parts, 3);
 }
 
 static bool sink_put(struct sink *sink, const uint8_t *bytes, size_t length)
 {
-    if (sink->small_length + length > sizeof sink->small)
-        return sink_write(sink, bytes, length);
-    memcpy(sink->small + sink->small_length, bytes, length);
-    sink->small_length += length;
+    if ((sink->body == NULL ? sink->before_length : sink->behind_length) + length > SMALL_BYTES &&
+        !sink_flush(sink))
+        return false;
+    if (length > SMALL_BYTES) {
+        sink->body = bytes;
+        sink->body_length = length;
+        return sink_flush(sink);
+    }
+    uint8_t *held = sink->body == NULL ? sink->before : sink->behind;
+    size_t *held_length = sink->body == NULL ? &sink->before_length : &sink->behind_length;
+    memcpy(held + *held_length, bytes, length);
+    *held_length += length;
+    return true;
+}
+
+/* `bytes` stay as they are until the next flush. */
+static bool sink_put_body(struct sink *sink, const uint8_t *bytes, size_t length)
+{
+    if (sink->body != NULL && !sink_flush(sink))
+        return false;
+    sink->body = bytes;
+    sink->body_length = length;
     return true;
 }
 
@@ -79,8 +103,8 @@ static bool sink_chunk(struct sink *sink, const char *type, const uint8_t *body,
 {
     const uint8_t *name = (const uint8_t *)type;
     uint32_t sum = libdeflate_crc32(libdeflate_crc32(0, name, 4), body, length);
-    return sink_put_u32(sink, (uint32_t)length) && sink_put(sink, name, 4) && sink_put(sink, body, length) &&
-           sink_put_u32(sink, sum);
+    return sink_put_u32(sink, (uint32_t)length) && sink_put(sink, name, 4) &&
+           (length == 0 || sink_put_body(sink, body, length)) && sink_put_u32(sink, sum);
 }
 
 static void on_write(png_structp libpng, png_bytep bytes, size_t length)
@@ -91,7 +115,7 @@ static void on_write(png_structp libpng, png_bytep bytes, size_t length)
 
 static void on_flush(png_structp libpng)
 {
-    (void)libpng; /* nothing is held back but by on_write(), whose rest write_png() sends */
+    (void)libpng; /* nothing is held back but by on_write(), whose rest pngout_frame_write() sends */
 }
 
 static void on_error(png_structp libpng, png_const_charp text)
@@ -159,7 +183,7 @@ static bool write_rest(struct sink *sink, const uint8_t *stream, size_t length)
         if (!sink_chunk(sink, "IDAT", stream + at,
                         length - at < IDAT_BYTES_MAX ? length - at : IDAT_BYTES_MAX))
             return false;
-    return sink_chunk(sink, "IEND", (const uint8_t *)"", 0) && sink_write(sink, NULL, 0);
+    return sink_chunk(sink, "IEND", (const uint8_t *)"", 0) && sink_flush(sink);
 }
 
 static bool write_failed(int number, struct error *err)

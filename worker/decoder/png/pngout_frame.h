@@ -4,7 +4,7 @@
 
 #include "worker/decoder/png/pngout.h"
 
-/* Write it at the descriptor's position: two system calls for a picture. Fails as pngout_write(). */
+/* Write it at the descriptor's position: one system call for a picture. Fails as pngout_write(). */
 MUST_CHECK bool pngout_frame_write(int descriptor, const struct pngout_shape *shape,
                                    const struct pngout_extras *extras, const uint8_t *stream, size_t length,
                                    uint64_t *written, struct error *err);

@@ -6,7 +6,7 @@
 #define TABLES 8u
 #define STRETCH_BYTES 1024u
 #define SHARE 4u
-#define ESTIMATED_LITERALS (64u << 10)
+#define ESTIMATED_LITERALS (24u << 10)
 #define ESTIMATED_VALUES 160u /* the codes of the other 96 take at most 96 / 2^13 of all */
 
 void pngout_sequences_begin(struct pngout_sequences *s)
