@@ -6,7 +6,7 @@
 
 #define WORD_BYTES 8u
 #define LONG_BYTES 12u
-#define PATIENCE 6 /* so many bits of misses until the search goes faster */
+#define PATIENCE 4 /* so many bits of misses until the search goes faster */
 
 void pngout_matches_begin(struct pngout_matches *matches)
 {
