@@ -41,6 +41,9 @@ static inline size_t common_length(const uint8_t *in, size_t at, size_t from, si
     return length;
 }
 
+/* `near` bytes are looked up for every pixel, and before them the `far` bytes, if any, that begin with them:
+ * a longer repetition further away is better than a shorter one, but in colour of 8 bits not worth a second
+ * look. */
 static inline void find(struct pngout_matches *matches, struct pngout_sequences *sequences,
                         const struct pngout_layout *layout, const uint8_t *in, size_t begin, size_t end,
                         size_t step, size_t near, size_t far, bool may_estimate)
@@ -63,21 +66,25 @@ static inline void find(struct pngout_matches *matches, struct pngout_sequences 
         if (literal > begin && at >= step) {
             uint64_t key = pngout_word(in + at - step);
             matches->last[hash(key & mask)] = (uint32_t)(at - step);
-            matches->last_long[hash(lengthen(key, in + at - step, far))] = (uint32_t)(at - step);
+            if (far > 0)
+                matches->last_long[hash(lengthen(key, in + at - step, far))] = (uint32_t)(at - step);
         }
         uint64_t word;
         size_t from;
         for (;;) {
             word = pngout_word(in + at);
             uint32_t *last = &matches->last[hash(word & mask)];
-            uint64_t key = lengthen(word, in + at, far);
-            uint32_t *last_long = &matches->last_long[hash(key)];
-            from = *last_long;
             size_t nearby = *last;
-            *last = *last_long = (uint32_t)at;
-            if (lengthen(pngout_word(in + from), in + from, far) == key &&
-                at - from - 1 < PNGOUT_DISTANCE_MAX)
-                break;
+            *last = (uint32_t)at;
+            if (far > 0) {
+                uint64_t key = lengthen(word, in + at, far);
+                uint32_t *last_long = &matches->last_long[hash(key)];
+                from = *last_long;
+                *last_long = (uint32_t)at;
+                if (lengthen(pngout_word(in + from), in + from, far) == key &&
+                    at - from - 1 < PNGOUT_DISTANCE_MAX)
+                    break;
+            }
             from = nearby;
             if (((pngout_word(in + from) ^ word) & mask) == 0 && at - from - 1 < PNGOUT_DISTANCE_MAX)
                 break;
@@ -107,7 +114,7 @@ void pngout_matches_find(struct pngout_matches *matches, struct pngout_sequences
         find(matches, sequences, layout, in, begin, end, 2, 4, 12, may_estimate);
         break;
     case 3:
-        find(matches, sequences, layout, in, begin, end, 3, 6, 8, may_estimate);
+        find(matches, sequences, layout, in, begin, end, 3, 6, 0, may_estimate);
         break;
     case 2:
         find(matches, sequences, layout, in, begin, end, 2, 4, 8, may_estimate);
