@@ -120,19 +120,22 @@ def parent(bench):
 
 def idle_decoder_kb(bench):
     """The peak of a decoder that has said that it is ready and nothing else: its libraries and tables."""
-    ours, its = socket.socketpair()
+    ours, its = socket.socketpair()  # requests
+    replies, answers = os.pipe()
     program = os.path.join(bench.build, "niffler-png-decoder")
     pid = os.posix_spawn(program, ["niffler-png-decoder", "--control", DECODER_MEMORY, DECODER_SECONDS], {},
                          file_actions=[(os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDWR, 0),
-                                       (os.POSIX_SPAWN_DUP2, its.fileno(), 3)])
+                                       (os.POSIX_SPAWN_DUP2, answers, 5), (os.POSIX_SPAWN_DUP2, its.fileno(), 3),
+                                       (os.POSIX_SPAWN_DUP2, 5, 4)])
     its.close()
+    os.close(answers)
     try:
-        ours.settimeout(30)
-        header = ours.recv(5, socket.MSG_WAITALL)
+        header = os.read(replies, 5)
         if len(header) != 5 or header[4] != READY:
             raise Missing("a decoder does not say that it is ready")
         return peak_kb(pid)
     finally:
+        os.close(replies)
         ours.close()
         os.waitpid(pid, 0)
 
