@@ -1,5 +1,6 @@
 #include "worker/decoder/png/pngout_choice.h"
 
+#include <endian.h>
 #include <math.h>
 #include <string.h>
 
@@ -101,6 +102,7 @@ static double repeats(const uint8_t *in, size_t length, size_t row_bytes, size_t
         uint32_t before = 0, word;
         for (size_t i = row + 1; i + sizeof word <= row + row_bytes; i += pixel_bytes, before = word) {
             memcpy(&word, in + i, sizeof word);
+            word = le32toh(word); /* the same choice everywhere */
             if (word == before)
                 continue;
             uint32_t *last = &last_of[word * 2654435761u >> 20];
