@@ -94,8 +94,10 @@ static inline void find(struct pngout_matches *matches, struct pngout_sequences 
         }
         misses = 0;
         size_t length = common_length(in, at, from, end);
-        for (; at > literal && from > 0 && in[at - 1] == in[from - 1]; at--, from--)
-            length++;
+        if (far > 0) { /* it may have begun inside a pixel */
+            for (; at > literal && from > 0 && in[at - 1] == in[from - 1]; at--, from--)
+                length++;
+        }
         pngout_sequences_add(sequences, at - literal, length, at - from);
         at += length;
         literal = at;
