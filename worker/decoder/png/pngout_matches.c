@@ -42,8 +42,8 @@ static inline size_t common_length(const uint8_t *in, size_t at, size_t from, si
 }
 
 /* `near` bytes are looked up for every pixel, and before them the `far` bytes, if any, that begin with them:
- * a longer repetition further away is better than a shorter one, but in colour of 8 bits not worth a second
- * look. */
+ * a longer repetition further away is better than a shorter one. In colour of 8 bits neither that nor a look
+ * at what stands before a repetition is worth its time. */
 static inline void find(struct pngout_matches *matches, struct pngout_sequences *sequences,
                         const struct pngout_layout *layout, const uint8_t *in, size_t begin, size_t end,
                         size_t step, size_t near, size_t far, bool may_estimate)
