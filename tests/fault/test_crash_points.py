@@ -125,6 +125,8 @@ class Worker(crashing.CrashCase):
         here may die three times without a life that brings the file behind it."""
         worker = self.start_victim()
         before = self.progress()
+        # The job may be over at once, and who is asked to end in its first milliseconds does not know how yet.
+        fleet.wait_until(lambda: "event=started" in worker.stderr, crashing.NEVER_S, "a healthy worker starts", step=0.02)
         fleet.wait_until(lambda: self.is_beyond(before, 8), crashing.NEVER_S, "a healthy worker goes on", step=0.02)
         self.end(worker)
 
