@@ -356,6 +356,37 @@ static void test_matches_in_little_room(void **state)
     }
 }
 
+/* Twelve bytes are looked up by a mixture of their two words, of which pixels can be made up that agree in it
+ * and differ in the first byte, or in the second: such are no repetition. */
+static void test_pixels_made_to_deceive_the_search(void **state)
+{
+    (void)state;
+    const uint64_t factor = UINT64_C(0xD6E8FEB86659FD93), wanted = UINT64_C(0x0123456789ABCDEF);
+    const struct pngout_layout layout = {1 + 600 * 6, 6};
+    const size_t length = 20 * layout.row_bytes;
+    uint32_t inverse = 1; /* of the factor's lower half, modulo 2^32 */
+    for (int i = 0; i < 5; i++)
+        inverse *= 2 - (uint32_t)factor * inverse;
+    for (uint32_t step = 1; step <= 256; step *= 256) {
+        uint8_t *in = xmalloc(length);
+        for (size_t i = 0; i < length; i++)
+            in[i] = (uint8_t)dice(256);
+        for (size_t row = 0; row < 20; row++) {
+            for (size_t at = 1; at + 12 <= layout.row_bytes; at += 24) {
+                uint32_t middle = (uint32_t)(row * 1000 + at) * step;
+                uint64_t product = middle * factor;
+                uint32_t words[3] = {(uint32_t)wanted ^ (uint32_t)product, middle, 0};
+                words[2] = ((uint32_t)(wanted >> 32) ^ middle) - (uint32_t)(product >> 32);
+                words[2] *= inverse;
+                for (size_t i = 0; i < 12; i++)
+                    in[row * layout.row_bytes + at + i] = (uint8_t)(words[i / 4] >> (8 * (i % 4)));
+            }
+        }
+        (void)check_stream_by(&pngout_deflate_matches, &layout, in, length);
+        free(in);
+    }
+}
+
 /* The same rows give the same bytes, whatever was compressed before. */
 static void test_matches_forget(void **state)
 {
@@ -386,6 +417,7 @@ int main(void)
         cmocka_unit_test(test_matches_in_every_layout),
         cmocka_unit_test(test_matches_in_little_room),
         cmocka_unit_test(test_matches_forget),
+        cmocka_unit_test(test_pixels_made_to_deceive_the_search),
         cmocka_unit_test(test_every_run_is_found),
         cmocka_unit_test(test_estimated_codes),
     };

@@ -19,11 +19,18 @@ static inline uint32_t hash(uint64_t word)
     return (uint32_t)(word * UINT64_C(0x9E3779B97F4A7C15) >> (64 - PNGOUT_MATCHES_HASH_BITS));
 }
 
-/* The `far` bytes that begin with `word`, 8 or 12 of them; of 12 a mixture. */
+/* What stands for the `far` bytes that begin with `word`, 8 or 12 of them. Of 12 it is a mixture, which
+ * others may have as well: whether they are the same, same_far() says. */
 static inline uint64_t lengthen(uint64_t word, const uint8_t *in, size_t far)
 {
     return far == WORD_BYTES ? word
                              : word ^ pngout_word(in + far - WORD_BYTES) * UINT64_C(0xD6E8FEB86659FD93);
+}
+
+static inline bool same_far(const uint8_t *a, const uint8_t *b, size_t far)
+{
+    return pngout_word(a) == pngout_word(b) &&
+           pngout_word(a + far - WORD_BYTES) == pngout_word(b + far - WORD_BYTES);
 }
 
 /* How many bytes from `at` on are as those from `from` on. */
@@ -77,12 +84,10 @@ static inline void find(struct pngout_matches *matches, struct pngout_sequences 
             size_t nearby = *last;
             *last = (uint32_t)at;
             if (far > 0) {
-                uint64_t key = lengthen(word, in + at, far);
-                uint32_t *last_long = &matches->last_long[hash(key)];
+                uint32_t *last_long = &matches->last_long[hash(lengthen(word, in + at, far))];
                 from = *last_long;
                 *last_long = (uint32_t)at;
-                if (lengthen(pngout_word(in + from), in + from, far) == key &&
-                    at - from - 1 < PNGOUT_DISTANCE_MAX)
+                if (same_far(in + from, in + at, far) && at - from - 1 < PNGOUT_DISTANCE_MAX)
                     break;
             }
             from = nearby;

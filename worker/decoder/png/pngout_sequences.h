@@ -3,6 +3,7 @@
 #ifndef NIFFLER_WORKER_DECODER_PNG_PNGOUT_SEQUENCES_H
 #define NIFFLER_WORKER_DECODER_PNG_PNGOUT_SEQUENCES_H
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -95,6 +96,7 @@ void pngout_sequences_begin(struct pngout_sequences *sequences);
 static inline void pngout_sequences_add(struct pngout_sequences *s, size_t literals, size_t length,
                                         size_t distance)
 {
+    assert(length >= PNGOUT_LENGTH_MIN && distance >= 1 && distance <= PNGOUT_DISTANCE_MAX);
     struct pngout_coded far = pngout_distance((uint32_t)distance);
     s->sequences[s->count++] =
         (struct pngout_sequence){(uint32_t)literals, (uint32_t)length, (uint32_t)distance};
