@@ -172,8 +172,7 @@ MUST_CHECK bool wire_read_frame(const uint8_t *bytes, size_t length, struct wire
  * unprintable bytes become '?'. */
 void wire_failure_from_error(struct wire_failure *failure, const struct error *err);
 
-/* ---- the socket, and the pipe
- * -------------------------------------------------------------------------------- */
+/* ---- the socket, and the pipe ------------------------------------------------------------------ */
 
 /* Send all bytes; the descriptors (at most WIRE_MAX_DESCRIPTORS) go with the first. Blocks.
  * Fails with ERROR_RETRY when the peer is gone. */
