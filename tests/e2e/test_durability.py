@@ -41,22 +41,24 @@ class Events:
         self.done, self.published, self.safe, self.syncfs, self.single = 0, 0, 0, 0, 0
         self.wal_syncs = self.commits_with_rows = self.synced_commits = 0
         self.early = []  # where more was done than safe
-        covered, whole, is_committing, rows, wal_synced = 0, set(), False, 0, False
+        covered, is_committing, rows, wal_synced = 0, False, 0, False
+        content_synced, all_synced = False, True  # that of the next to get its name; that of all that got theirs
         for number, line in enumerate(self.lines):
             event, _, subject = line.partition(" ")
             if event == "rename" and subject.startswith(("extracted-images/", "failed-dicom/")):
                 self.published += 1
-                whole.add(os.path.dirname(subject))
+                all_synced, content_synced = all_synced and content_synced, False
             elif event == "syncfs-begins":
                 covered = self.published
             elif event == "syncfs-done":
                 self.safe = max(self.safe, covered)
                 self.syncfs += 1
             elif event == "synced" and ("/extracted-images/" in subject or "/failed-dicom/" in subject):
-                if os.path.isdir(subject):  # the folder of what was published last; its content came before
-                    self.safe = max(self.safe, self.published if self.content_was_synced(number) else self.safe)
-                else:
+                if not os.path.isdir(subject):
                     self.single += 1
+                    content_synced = True
+                elif all_synced:  # the folder of what was published last
+                    self.safe = self.published
             elif event == "synced" and subject.endswith("-wal"):
                 wal_synced |= is_committing
             elif event == "commit-begins":
@@ -70,14 +72,6 @@ class Events:
                 rows += 1
                 if self.done > self.safe:
                     self.early.append(number)
-
-    def content_was_synced(self, number):
-        """Whether, before the folder on line `number`, the file was synced, and then got its name."""
-        before = [line.partition(" ") for line in self.lines[max(0, number - 8):number]]
-        synced = [at for at, (event, _, subject) in enumerate(before)
-                  if event == "synced" and ("/.incoming/" in subject or "/.niffler-draft-" in subject)]
-        renamed = [at for at, (event, _, _) in enumerate(before) if event == "rename"]
-        return bool(synced and renamed) and max(synced) < max(renamed)
 
 
 class Order:
