@@ -27,6 +27,11 @@ static bool complete(struct work *work, int slot, bool release, struct error *er
     struct work_file *file = vacate(work, slot);
     if (release)
         pool_release(work->pool, slot);
+    if (!file->is_tried_again)
+        work_probe_count(work, false);
+    else if (release)
+        log_event(LOG_LEVEL_INFO, "worker", "retry_succeeded", "job=%s seq=%llu", log_text(file->task.job),
+                  (unsigned long long)file->task.seq);
     struct error finish_error;
     bool filled = work_fill_idle(work, err);
     bool finished = work_finish(work, file, &finish_error);
@@ -49,6 +54,18 @@ static void fail_frame(struct work_file *file, uint32_t frame_index, const struc
     else
         (void)snprintf(reason, sizeof reason, "%s", failure->reason);
     verdict_fail(rec, failure->category, failure->code, reason);
+}
+
+/* A limit in bytes that the decoder does not see, or did not keep to. */
+static void fail_at_limit(struct work_file *file, const char *code, const char *what, uint64_t limit,
+                          const char *setting)
+{
+    char reason[96];
+    if (file->rec.status == RECORD_FAILED)
+        return;
+    (void)snprintf(reason, sizeof reason, "%s of more than %llu bytes (%s)", what, (unsigned long long)limit,
+                   setting);
+    verdict_fail(&file->rec, CATEGORY_DECODER, code, reason);
 }
 
 /* The header is read: columns and names, while the decoder is at the pixels. */
@@ -77,6 +94,9 @@ static void take_inspected(struct work *work, struct work_file *file, const stru
                    &in->failure, in->frames_there > 0);
     else if (in->object == WIRE_NO_IMAGE)
         rec->status = RECORD_NO_IMAGE;
+    if (identity.is_cut)
+        fail_at_limit(file, CODE_LIMIT_ATTRIBUTES, "cells and names of columns",
+                      file->task.options.max_metadata_bytes, "MaxMetadataBytes");
     CRASH_POINT("worker.inspected");
 }
 
@@ -131,7 +151,10 @@ static bool take_frame(struct work *work, int slot, const struct wire_frame *in,
     if (in->failure.category == CATEGORY_NONE) {
         bool is_wanted =
             work_file_has_patient(file) || !options->compatibility_niffler; /* Niffler names by it */
-        if (is_wanted && !take_picture(work, slot, in, err))
+        if (in->png_bytes > options->max_picture_bytes)
+            fail_at_limit(file, CODE_LIMIT_OUTPUT, "a picture", options->max_picture_bytes,
+                          "MaxPictureBytes");
+        else if (is_wanted && !take_picture(work, slot, in, err))
             return false;
     } else if (strcmp(in->failure.code, CODE_OUTPUT_FULL) == 0 ||
                strcmp(in->failure.code, CODE_OUTPUT_IO) == 0) {
@@ -175,28 +198,38 @@ static bool take_reply(struct work *work, const struct pool_event *event, bool *
     return true;
 }
 
-/* A crash may have been chance, or another file's doing: the file is tried once more, in a fresh decoder with
- * nothing beside it. A limit that was met would be met again. */
+/* The file is to be tried in a fresh decoder, with nothing beside it. */
+static void try_alone(struct work *work, int slot)
+{
+    struct work_file *file = vacate(work, slot);
+    work_file_reset(file);
+    file->is_tried_again = file->is_alone = true;
+    work_list_add(&work->lone, file);
+    metrics_add(work->options.metrics, METRIC_RETRIES, 1);
+    CRASH_POINT("worker.lone_waits");
+}
+
+/* A crash, or an answer that makes no sense, may have been chance, or the doing of a file before: the file is
+ * tried once more. A limit that was met would be met again. While it is not known whether the decoder itself
+ * is broken, nothing is a file's fault. */
 static bool take_death(struct work *work, const struct pool_event *event, struct error *err)
 {
     struct work_file *file = work->slots[event->slot].file;
     const char *code = event->cause.code;
     log_event(LOG_LEVEL_WARN, "worker", "decoder_ended", "job=%s seq=%llu code=%s", log_text(file->task.job),
               (unsigned long long)file->task.seq, code);
-    bool is_crash = strcmp(code, CODE_CRASH_SIGNAL) == 0;
+    bool is_limit = strcmp(code, CODE_LIMIT_TIME) == 0 || strcmp(code, CODE_LIMIT_MEMORY) == 0;
     metrics_add(work->options.metrics,
-                is_crash                             ? METRIC_DECODER_CRASHES
-                : strcmp(code, CODE_LIMIT_TIME) == 0 ? METRIC_DECODER_TIMEOUTS
-                                                     : METRIC_DECODER_NONSENSE,
+                strcmp(code, CODE_CRASH_SIGNAL) == 0   ? METRIC_DECODER_CRASHES
+                : strcmp(code, CODE_LIMIT_TIME) == 0   ? METRIC_DECODER_TIMEOUTS
+                : strcmp(code, CODE_LIMIT_MEMORY) == 0 ? METRIC_DECODER_MEMORY
+                                                       : METRIC_DECODER_NONSENSE,
                 1);
     CRASH_POINT("worker.decoder_died");
-    if (is_crash && !file->is_tried_again) {
-        (void)vacate(work, event->slot);
-        work_file_reset(file);
-        file->is_tried_again = file->is_alone = true;
-        work_list_add(&work->lone, file);
-        metrics_add(work->options.metrics, METRIC_RETRIES, 1);
-        CRASH_POINT("worker.lone_waits");
+    if (!is_limit && !file->is_tried_again)
+        work_probe_count(work, true);
+    if (!is_limit && (!file->is_tried_again || work->probe.state != PROBE_NONE)) {
+        try_alone(work, event->slot);
         return true;
     }
     file->is_decoded = false;
@@ -210,6 +243,8 @@ bool work_take_event(struct work *work, struct pool_event *event, struct error *
 {
     struct error reason;
     bool is_done = false;
+    if (work->probe.state == PROBE_RUNNING && event->slot == work->probe.slot)
+        return work_probe_take(work, event, err);
     if (event->kind == POOL_REPLY && !take_reply(work, event, &is_done, &reason)) {
         if (reason.kind == ERROR_RETRY) { /* the decoder has answered, and waits for its next request */
             struct work_file *file = vacate(work, event->slot);

@@ -106,7 +106,11 @@ static bool grow(uint8_t **bytes, size_t *capacity, size_t used, size_t limit, s
 {
     size_t wanted = *capacity < 65536 ? 65536 : *capacity * 2;
     void *larger;
-    if (wanted > limit && *capacity < limit)
+    if (*capacity >= limit)
+        return error_input(
+            err, CATEGORY_DECODER, CODE_LIMIT_ATTRIBUTES,
+            "a deflated data set of more than %zu bytes (MaxMetadataBytes, and 8 times MaxPixels)", limit);
+    if (wanted > limit)
         wanted = limit;
     if (!alloc_pixels(&larger, wanted, 1, limit, err))
         return false;
@@ -126,7 +130,7 @@ static bool inflate_all(struct dicom *dcm, uint64_t at, size_t limit, size_t *le
     bool ok = false;
     *length = 0;
     if (inflateInit2(&stream, -MAX_WBITS) != Z_OK)
-        return error_set(err, ERROR_BUG, "cannot start to inflate");
+        return error_input(err, CATEGORY_DECODER, CODE_LIMIT_MEMORY, "zlib has not enough memory");
     while (code == Z_OK && at < dcm->source.size) {
         size_t count = dcm->source.size - at < 32768 ? (size_t)(dcm->source.size - at) : 32768;
         const uint8_t *p = dicom_source_view(&dcm->source, at, count);
