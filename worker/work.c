@@ -408,7 +408,10 @@ bool work_step(struct work *work, int timeout_ms, struct work_status *status, st
                                            work->syncing.count),
         .files = work->files,
     };
-    return ok;
+    if (!ok || !status->is_over || work->defect.kind == ERROR_NONE)
+        return ok;
+    *err = work->defect;
+    return false;
 }
 
 bool work_run(struct work *work, bool *stopped, struct error *err)

@@ -243,8 +243,10 @@ bool work_take_event(struct work *work, struct pool_event *event, struct error *
 {
     struct error reason;
     bool is_done = false;
-    if (work->probe.state == PROBE_RUNNING && event->slot == work->probe.slot)
-        return work_probe_take(work, event, err);
+    if (work->probe.state == PROBE_RUNNING && event->slot == work->probe.slot) {
+        work_probe_take(work, event);
+        return true;
+    }
     if (event->kind == POOL_REPLY && !take_reply(work, event, &is_done, &reason)) {
         if (reason.kind == ERROR_RETRY) { /* the decoder has answered, and waits for its next request */
             struct work_file *file = vacate(work, event->slot);

@@ -59,6 +59,7 @@ struct work {
     int64_t drain_until_ms;
     struct storm storm;
     struct work_probe probe;
+    struct error defect; /* ERROR_NONE, or why the worker stops by itself */
     struct buffer request, json, path;
     struct syncer *syncer; /* NULL: records wait for no disk */
     struct pending_list unsynced, syncing, spare_pending;
@@ -104,10 +105,12 @@ void work_probe_clear(struct work *work);
  */
 void work_probe_count(struct work *work, bool has_crashed);
 
-/* Begin the probe if it is time to, and handle an event of its slot. Fail with ERROR_BUG where it fails and
- * nobody waits (no storage_probe_seconds); ERROR_FATAL. */
+/* Begin the probe if it is time to. Fails with ERROR_FATAL. */
 MUST_CHECK bool work_probe_begin(struct work *work, struct error *err);
-MUST_CHECK bool work_probe_take(struct work *work, struct pool_event *event, struct error *err);
+
+/* Handle an event of its slot. Where it fails and nobody waits (no storage_probe_seconds), the worker stops,
+ * with work->defect. */
+void work_probe_take(struct work *work, struct pool_event *event);
 
 /* Give idle decoders their next files. */
 MUST_CHECK bool work_fill_idle(struct work *work, struct error *err);

@@ -95,23 +95,26 @@ static void pass(struct work *work)
     work->storm = (struct storm){0};
 }
 
-/* The decoder is gone, and another one on its way. */
-static bool fail(struct work *work, const struct error *cause, struct error *err)
+/* The decoder is gone, and another one on its way. Where nobody waits, the worker ends when the records of
+ * what was done are on their way. */
+static void fail(struct work *work, const struct error *cause)
 {
     struct work_probe *probe = &work->probe;
     close_descriptors(probe);
-    if (work->options.storage_probe_seconds == 0)
-        return error_set(
-            err, ERROR_BUG,
-            "the decoder crashes on most files, and on a picture of our own too, so that the fault "
-            "is not theirs; what is done is kept. %s",
-            cause->text);
     if (!probe->has_failed)
         log_event(LOG_LEVEL_ERROR, "worker", "crash_probe_failed", "reason=%s", log_text(cause->text));
     metrics_set(work->options.metrics, METRIC_CRASH_BREAKER, 1);
     probe->state = PROBE_FAILED;
     probe->again_ms = meter_now_ms() + (int64_t)work->options.storage_probe_seconds * 1000;
-    return true;
+    if (work->options.storage_probe_seconds > 0)
+        return;
+    (void)error_set(
+        &work->defect, ERROR_BUG,
+        "the decoder crashes on most files, and on a picture of our own too, so that the fault is not "
+        "theirs; what is done is kept. %s",
+        cause->text);
+    work->is_stopping = true;
+    work->drain_until_ms = INT64_MAX;
 }
 
 static bool is_png(int descriptor, uint64_t length)
@@ -141,15 +144,14 @@ static bool is_right(struct work *work, const struct pool_event *event, bool *is
     return ok || error_input(err, CATEGORY_DECODER, CODE_DECODER_PROTOCOL, "it was not converted");
 }
 
-bool work_probe_take(struct work *work, struct pool_event *event, struct error *err)
+void work_probe_take(struct work *work, struct pool_event *event)
 {
     struct error cause;
     bool is_done = false;
     if (event->kind == POOL_REPLY && !is_right(work, event, &is_done, &cause))
         pool_reject(work->pool, event, &cause);
     if (event->kind == POOL_DIED)
-        return fail(work, &event->cause, err);
-    if (is_done)
+        fail(work, &event->cause);
+    else if (is_done)
         pass(work);
-    return true;
 }
