@@ -202,6 +202,7 @@ static bool replace(struct pool *pool, unsigned slot, const struct error *why, s
     if (was_busy) {
         event->kind = POOL_DIED;
         event->slot = (int)slot;
+        event->is_fresh = decoder->files <= 1;
         if (why != NULL)
             event->cause = *why;
         else
@@ -362,6 +363,7 @@ static bool next_message(struct pool *pool, unsigned slot, struct pool_event *ev
     event->type = type;
     event->body = (const uint8_t *)decoder->in.data + WIRE_HEADER_BYTES;
     event->length = length;
+    event->is_fresh = decoder->files <= 1;
     decoder->handed = WIRE_HEADER_BYTES + (size_t)length;
     if (type == WIRE_READY) {
         decoder->state = STATE_IDLE;

@@ -72,6 +72,7 @@ struct pool_event {
     enum wire_type type; /* of a reply                                                 */
     const uint8_t *body; /* borrowed until the next pool_wait(), pool_send() or pool_release() */
     size_t length;
+    bool is_fresh; /* of a reply or a death: the decoder had no file before this one */
     struct error
         cause; /* ERROR_INPUT, category 4: crash_signal, limit_time, limit_memory, decoder_protocol */
 };

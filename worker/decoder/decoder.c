@@ -9,6 +9,7 @@
  * Exit status: 0 the worker closed the socket; 2 started wrongly; 3 no memory (WIRE_EXIT_MEMORY); 70 a
  * request that no worker of ours sends; a signal is a crash, which costs the file at hand. */
 #include <errno.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,6 +32,9 @@
 
 #define EXIT_USAGE 2
 #define EXIT_BUG 70
+#define HELD_MOST                                                                               \
+    ((uint64_t)64 << 20) /* that a decoder keeps from file to file: usual frames and their PNGs \
+                          */
 
 struct decoder {
     struct dicom *dcm;
@@ -256,12 +260,43 @@ static void allow_cpu(struct decoder *dec)
     dec->limited_at_s = is_known ? used.tv_sec : 0;
 }
 
+static void make_parts(struct decoder *dec)
+{
+    dec->dcm = dicom_new();
+    dec->image = image_new();
+    dec->display = display_new();
+    dec->window = render_window_new();
+    dec->png = pngout_new();
+}
+
+/* Buffers are used again for the next file. What a large one left behind would be missing for what others
+ * need of DecoderMemory, so that whether a file is converted would hang on the one before it. */
+static void give_back(struct decoder *dec)
+{
+    struct mallinfo2 held = mallinfo2();
+    uint64_t most = dec->memory_bytes / 4 < HELD_MOST ? dec->memory_bytes / 4 : HELD_MOST;
+    if (held.uordblks + held.hblkhd < most)
+        return;
+    dicom_free(dec->dcm);
+    image_free(dec->image);
+    display_free(dec->display);
+    render_window_free(dec->window);
+    pngout_free(dec->png);
+    extras_clear(&dec->extras);
+    functional_groups_clear(&dec->groups);
+    buffer_clear(&dec->elements);
+    buffer_clear(&dec->reply);
+    make_parts(dec);
+    (void)malloc_trim(0);
+}
+
 static void answer_convert(struct decoder *dec, const struct wire_convert *convert, int input, int output)
 {
     struct wire_inspected inspected = {0};
     struct error err = {0};
     if (dec->input >= 0)
         (void)close(dec->input);
+    give_back(dec);
     dec->input = input;
     dec->options = convert->options;
     dec->has_image = false;
@@ -382,12 +417,8 @@ int main(int argc, char **argv)
     (void)close_range(WIRE_FREE_DESCRIPTOR, ~0u, 0);
     last_words_prepare();
     codec_init();
-    struct decoder dec = {.dcm = dicom_new(),
-                          .image = image_new(),
-                          .display = display_new(),
-                          .window = render_window_new(),
-                          .png = pngout_new(),
-                          .input = -1};
+    struct decoder dec = {.input = -1};
+    make_parts(&dec);
     dec.memory_bytes = memory_bytes;
     dec.cpu_seconds = (uint32_t)cpu_seconds;
     if (!sandbox_enter(&(struct sandbox_limits){memory_bytes}, &err)) {
