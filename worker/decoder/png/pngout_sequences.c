@@ -44,24 +44,53 @@ static void count_some(uint32_t (*counts)[256], const uint8_t *in, size_t from, 
     }
 }
 
+static void count_stretches(uint32_t (*counts)[256], const struct pngout_sequences *s, const uint8_t *in,
+                            size_t begin, bool others)
+{
+    size_t at = begin;
+    for (size_t i = 0; i < s->count; i++) {
+        count_some(counts, in, at, at + s->sequences[i].literals, others);
+        at += s->sequences[i].literals + s->sequences[i].length;
+    }
+}
+
+static void count_each(uint32_t (*counts)[256], const struct pngout_sequences *s, const uint8_t *in,
+                       size_t begin)
+{
+    size_t at = begin;
+    for (size_t i = 0; i < s->count; i++) {
+        count_all(counts, in + at, s->sequences[i].literals);
+        at += s->sequences[i].literals + s->sequences[i].length;
+    }
+}
+
+/* Sum the tables up. Returns how many values there are. */
+static size_t sum_up(struct pngout_sequences *s, uint32_t (*counts)[256])
+{
+    size_t values = 0;
+    for (size_t i = 0; i < 256; i++) {
+        s->counts[i] = 0;
+        for (size_t k = 0; k < TABLES; k++)
+            s->counts[i] += counts[k][i];
+        values += s->counts[i] > 0;
+    }
+    return values;
+}
+
 /* From some stretches where those say enough: where the literals are many and of nearly all values. */
 static void count_literals(struct pngout_sequences *s, const uint8_t *in, size_t begin, bool may_estimate)
 {
     uint32_t counts[TABLES][256] = {{0}};
-    for (int pass = 0; pass < 2 && !s->is_estimate; pass++) {
-        size_t at = begin, values = 0;
-        for (size_t i = 0; i < s->count; i++) {
-            count_some(counts, in, at, at + s->sequences[i].literals, pass == 1);
-            at += s->sequences[i].literals + s->sequences[i].length;
-        }
-        for (size_t i = 0; i < 256; i++) {
-            s->counts[i] = 0;
-            for (size_t k = 0; k < TABLES; k++)
-                s->counts[i] += counts[k][i];
-            values += s->counts[i] > 0;
-        }
-        s->is_estimate =
-            pass == 0 && may_estimate && s->literals >= ESTIMATED_LITERALS && values >= ESTIMATED_VALUES;
+    if (!may_estimate || s->literals < ESTIMATED_LITERALS) {
+        count_each(counts, s, in, begin);
+        (void)sum_up(s, counts);
+        return;
+    }
+    count_stretches(counts, s, in, begin, false);
+    s->is_estimate = sum_up(s, counts) >= ESTIMATED_VALUES;
+    if (!s->is_estimate) {
+        count_stretches(counts, s, in, begin, true);
+        (void)sum_up(s, counts);
     }
     for (size_t i = 0; i < 256 && s->is_estimate; i++)
         s->counts[i] = s->counts[i] == 0 ? 1 : SHARE * s->counts[i];
