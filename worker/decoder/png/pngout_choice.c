@@ -136,8 +136,9 @@ static double repeats(const uint8_t *in, size_t length, size_t row_bytes, size_t
 static bool may_repeat(const struct pngout_chooser *c)
 {
     static const enum pngout_filter filters[] = {PNGOUT_FILTER_NONE, PNGOUT_FILTER_SUB};
+    struct pngout_sample half = half_of(c->sample);
     for (size_t i = 0; i < 2; i++) {
-        size_t length = pngout_sample_filter(c->sample, filters[i], c->scratch);
+        size_t length = pngout_sample_filter(&half, filters[i], c->scratch);
         if (repeats(c->scratch, length, c->sample->row_bytes + 1, c->is_16_bit ? 2 : 1) >=
             (c->is_16_bit ? REPEATS_16_BIT : REPEATS_8_BIT))
             return true;
@@ -175,7 +176,7 @@ static size_t choose_grey(const struct pngout_chooser *c, struct pngout_choice *
     choices[0] = (struct pngout_choice){runs.filter, PNGOUT_RUNS};
     if (!may_repeat(c))
         return 1;
-    if (runs.size > (double)length / 3 && is_hopeless(c, runs.size))
+    if (runs.size > (double)length / 4 && is_hopeless(c, runs.size))
         return 1;
     runs.size = size_as_runs(c, c->sample, runs.filter, &length);
     bool is_redundant = IS_REDUNDANT(runs.size, length), is_dense = runs.size < (double)length / 4;
