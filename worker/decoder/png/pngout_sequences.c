@@ -6,6 +6,7 @@
 #define STRETCH_BYTES 1024u
 #define SHARE 8u
 #define ESTIMATED_LITERALS (24u << 10)
+#define SHORT_LITERALS 64u /* between repetitions: finding those to leave out takes as long as counting them */
 #define ESTIMATED_VALUES 160u /* the codes of the other 96 take at most 96 / 2^13 of all */
 
 void pngout_sequences_begin(struct pngout_sequences *s)
@@ -80,7 +81,7 @@ static size_t sum_up(struct pngout_sequences *s, uint32_t (*counts)[256])
 static void count_literals(struct pngout_sequences *s, const uint8_t *in, size_t begin, bool may_estimate)
 {
     uint32_t counts[TABLES][256] = {{0}};
-    if (!may_estimate || s->literals < ESTIMATED_LITERALS) {
+    if (!may_estimate || s->literals < ESTIMATED_LITERALS || s->literals < s->count * SHORT_LITERALS) {
         count_each(counts, s, in, begin);
         (void)sum_up(s, counts);
         return;
