@@ -1,9 +1,10 @@
-/* Any bytes as a DICOM file: the walk, the elements for the worker, the frames of the image, their rows, and
- * what their PNGs hold besides. */
+/* Any bytes as a DICOM file: the walk, the image module, fragments and frames of any transfer syntax, their
+ * rows in every scaling, overlays, and what their PNGs hold besides. */
 #include <stdlib.h>
 
 #include "common/alloc.h"
 #include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/mutators.h"
 #include "worker/decoder/dicom/dicom.h"
 #include "worker/decoder/render/extras.h"
 #include "worker/decoder/image/image.h"
@@ -28,7 +29,9 @@ static bool plan(struct decoder *dec, const struct codec_samples *samples, uint3
     struct error err;
     char text[64] = "";
     if (options->pixel_scaling != PIXEL_SCALING_WINDOW || samples->samples != 1)
-        return render_plan(samples, image_facts(dec->image)->bits_stored, false, options, out, &err);
+        return render_plan(samples, image_facts(dec->image)->bits_stored,
+                           image_facts(dec->image)->photometric == PHOTOMETRIC_MONOCHROME1, options, out,
+                           &err);
     display_frame(dec->display, frame_index, options, shown, &(struct notes){text, sizeof text});
     render_window_plan(dec->window, samples, shown, options, out);
     return true;
@@ -62,6 +65,11 @@ static void use_picture(struct decoder *dec, const struct codec_samples *samples
     free(out);
 }
 
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t most, unsigned int seed)
+{
+    return mutate_image(data, size, most, seed);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct decoder dec;
@@ -72,20 +80,28 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         dec.display = display_new();
         dec.window = render_window_new();
     }
+    /* How it is looked at follows from the input, but not from what the mutator is after. */
+    uint32_t choice = 0;
+    for (size_t i = 0; i < size && i < 128; i++)
+        choice = choice * 31 + data[i];
+    choice += (uint32_t)size * 2654435761u >> 16;
     struct options options = {.print_images = true,
-                              .public_headers_only = size % 2 == 0,
-                              .compatibility_niffler = size % 3 == 0,
-                              .pixel_scaling = size % 5 == 0 ? PIXEL_SCALING_FULL : PIXEL_SCALING_WINDOW,
-                              .is_16_bit = size % 7 != 0,
-                              .window = size % 11 == 0 ? WINDOW_AUTO : WINDOW_INDEX,
-                              .window_index = 1 + (uint32_t)(size % 13 / 11),
-                              .allow_truncated = size % 4 == 0,
-                              .overlays = OVERLAYS_BURN,
+                              .public_headers_only = choice % 2 == 0,
+                              .compatibility_niffler = choice % 8 == 1,
+                              .invert_monochrome1 = choice / 2 % 2 == 0,
+                              .pixel_scaling = (enum pixel_scaling)(choice / 8 % 4),
+                              .is_16_bit = choice / 32 % 2 == 0,
+                              .window = (enum window_choice)(choice / 64 % 3),
+                              .window_index = 1 + choice / 192 % 2,
+                              .window_center = 40,
+                              .window_width = 400,
+                              .allow_truncated = choice / 384 % 2 == 0,
+                              .overlays = choice / 768 % 4 == 0 ? OVERLAYS_NONE : OVERLAYS_BURN,
                               .max_value_bytes = 4096,
-                              .max_pixels = 1u << 20,
+                              .max_pixels = 1u << 17,
                               .max_frames = 1000,
                               .max_attributes = 10000,
-                              .max_nesting = 128,
+                              .max_nesting = 64,
                               .max_metadata_bytes = 1u << 22};
     struct buffer elements = {0};
     struct error err;
