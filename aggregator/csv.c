@@ -11,6 +11,7 @@
 #include "common/alloc.h"
 #include "common/crash.h"
 #include "common/files.h"
+#include "common/nolink.h"
 
 #define WRITE_BYTES 65536 /* gathered before a write */
 #define NOT_SHOWN SIZE_MAX
@@ -347,7 +348,7 @@ bool csv_publish(int output_dir, struct error *err)
     for (size_t i = 0; i < TABLE_COUNT; i++) {
         char draft[sizeof CSV_DRAFT_FOLDER + 32];
         (void)snprintf(draft, sizeof draft, CSV_DRAFT_FOLDER "/%s", tables[i]);
-        if (renameat(output_dir, draft, output_dir, tables[i]) != 0 && errno != ENOENT)
+        if (nolink_rename(output_dir, draft, tables[i]) != 0 && errno != ENOENT)
             return error_errno(err, ERROR_RETRY, "cannot write '%s'", tables[i]);
         CRASH_POINT("aggregator.table_renamed");
     }
@@ -360,7 +361,7 @@ bool csv_publish(int output_dir, struct error *err)
 void csv_sweep(int output_dir)
 {
     files_sweep(output_dir, CSV_DRAFT_FOLDER, "");
-    (void)unlinkat(output_dir, CSV_DRAFT_FOLDER, AT_REMOVEDIR);
+    (void)nolink_unlink(output_dir, CSV_DRAFT_FOLDER, AT_REMOVEDIR);
 }
 
 bool csv_export(struct store *store, int output_dir, const struct csv_options *options, struct error *err)

@@ -10,6 +10,7 @@
 
 #include "common/files.h"
 #include "common/json.h"
+#include "common/nolink.h"
 
 /* ---- ids ---- */
 
@@ -259,7 +260,7 @@ void letter_to_json(const char *kind, const char *reason, const char *bytes, siz
 
 bool job_read_mark(int dir, const char *path, char *text, size_t size, bool *found, struct error *err)
 {
-    int descriptor = openat(dir, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    int descriptor = nolink_open_file(dir, path, O_RDONLY, 0);
     *found = descriptor >= 0;
     text[0] = '\0';
     if (descriptor < 0)

@@ -8,6 +8,9 @@ unit_test(pngout_own decoder_core base ZLIB::ZLIB)
 unit_test(scan producer common base)
 unit_test(scan_sort producer common base)
 unit_test(files common base)
+unit_test(nolink common base)
+target_link_options(test_nolink PRIVATE -Wl,--wrap=syscall)
+unit_test(hostile_paths common base)
 
 # One contract for every transport.
 add_executable(test_queue contract/test_queue.c)
