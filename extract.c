@@ -100,19 +100,28 @@ static bool open_log(struct run *run, struct error *err)
     return true;
 }
 
-static char *database_path(const struct run *run)
+/* The path of the database, new; its folder is there, and no link leads to it. */
+static char *database_path(const struct run *run, struct error *err)
 {
     const char *folder = run->settings->state_directory;
-    return folder == NULL ? xasprintf("%s/" STORE_NAME ".db", run->output) : store_path(folder, run->output);
+    char *real, *path;
+    int descriptor;
+    if (folder == NULL)
+        return xasprintf("%s/" STORE_NAME ".db", run->output);
+    if (!files_make_real_folder(folder, &real, &descriptor, err)) {
+        (void)error_prefix(err, "StateDirectory");
+        return NULL;
+    }
+    (void)close(descriptor);
+    path = store_path(real, run->output);
+    free(real);
+    return path;
 }
 
 static bool open_store(struct run *run, struct error *err)
 {
-    if (run->settings->state_directory != NULL &&
-        !files_make_folders(AT_FDCWD, run->settings->state_directory, err))
-        return error_prefix(err, "StateDirectory");
-    char *path = database_path(run);
-    bool ok = store_open(&run->store, path, err) &&
+    char *path = database_path(run, err);
+    bool ok = path != NULL && store_open(&run->store, path, err) &&
               store_set_durable(run->store, run->settings->durability != DURABILITY_NONE, err);
     free(path);
     return ok;

@@ -294,10 +294,8 @@ bool jobs_open(struct jobs **out, const char *state_directory, bool is_durable, 
 {
     struct jobs *jobs = jobs_new();
     *out = NULL;
-    jobs->state_directory = xstrdup(state_directory);
     jobs->is_durable = is_durable;
-    if (!files_make_folders(AT_FDCWD, state_directory, err) ||
-        !files_open_folder(state_directory, &jobs->dir, err) ||
+    if (!files_make_real_folder(state_directory, &jobs->state_directory, &jobs->dir, err) ||
         !files_make_folders(jobs->dir, JOBS_OPEN, err) || !files_make_folders(jobs->dir, JOBS_CLOSED, err) ||
         !files_lock(jobs->dir, JOBS_LOCK, &jobs->lock, err)) {
         (void)error_prefix(err, "StateDirectory");

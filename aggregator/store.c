@@ -177,23 +177,6 @@ static void guard_sqlite(void)
     (void)vfs->xSetSystemCall(vfs, "unlink", (sqlite3_syscall_ptr)unlink_for_sqlite);
 }
 
-/* The path without links in its folders, new; NULL with errno. */
-static char *real_path(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    char *folder =
-        slash == NULL ? xstrdup(".") : xmemdup_text(path, slash == path ? 1 : (size_t)(slash - path));
-    char *real = realpath(folder, NULL);
-    int number = errno;
-    char *result = real == NULL ? NULL
-                                : xasprintf("%s/%s", strcmp(real, "/") == 0 ? "" : real,
-                                            slash == NULL ? path : slash + 1);
-    free(real);
-    free(folder);
-    errno = number;
-    return result;
-}
-
 /* SQLite makes files that all may read; ours holds patient data. Closing a descriptor of a file drops all of
  * a process's locks on it (POSIX), hence O_EXCL: an existing file is not touched. */
 static void make_private(const char *path)
@@ -288,19 +271,14 @@ bool store_open(struct store **result, const char *path, struct error *err)
 {
     struct store *store = xcalloc(1, sizeof *store);
     struct error ignored;
-    char *real = real_path(path);
     bool ok = false;
 
     *result = NULL;
-    if (real == NULL) {
-        (void)error_errno(err, ERROR_FATAL, "cannot open the folder of the state database");
-        goto out;
-    }
     guard_sqlite();
-    make_private(real);
+    make_private(path);
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE |
                 SQLITE_OPEN_NOFOLLOW;
-    if (sqlite3_open_v2(real, &store->db, flags, NULL) != SQLITE_OK) {
+    if (sqlite3_open_v2(path, &store->db, flags, NULL) != SQLITE_OK) {
         (void)store_fail(store, err, "open the store");
         goto out;
     }
@@ -309,7 +287,6 @@ bool store_open(struct store **result, const char *path, struct error *err)
     *result = store;
     ok = true;
 out:
-    free(real);
     if (!ok && !store_close(store, &ignored))
         return false;
     return ok;

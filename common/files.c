@@ -80,6 +80,22 @@ bool files_make_folders(int dir, const char *path, struct error *err)
     return ok;
 }
 
+bool files_make_real_folder(const char *path, char **real, int *descriptor, struct error *err)
+{
+    *descriptor = -1;
+    *real = NULL;
+    if (!files_make_folders(AT_FDCWD, path, err))
+        return false;
+    *real = realpath(path, NULL);
+    if (*real == NULL)
+        return error_errno(err, ERROR_FATAL, "cannot open folder '%s'", path);
+    if (files_open_real_folder(*real, descriptor, err))
+        return true;
+    free(*real);
+    *real = NULL;
+    return false;
+}
+
 /* ---- opening beneath a root ------------------------------------------------------------------------ */
 
 /* What an open() that failed means for the file. */

@@ -17,3 +17,8 @@ add_executable(test_queue contract/test_queue.c)
 target_link_libraries(test_queue PRIVATE strict common base PkgConfig::CMOCKA Threads::Threads)
 add_test(NAME contract.queue COMMAND test_queue)
 set_tests_properties(contract.queue PROPERTIES LABELS contract TIMEOUT 60)
+
+# All that writes below a folder, against one that swaps it for a link.
+unit_test(racer producer worker aggregator common base)
+target_link_options(test_racer PRIVATE -Wl,--wrap=syscall)
+set_tests_properties(unit.racer PROPERTIES TIMEOUT 600)
