@@ -182,7 +182,7 @@ static bool take_death(struct work *work, const struct pool_event *event, struct
     struct work_file *file = work->slots[event->slot].file;
     const char *code = event->cause.code;
     log_event(LOG_LEVEL_WARN, "worker", "decoder_ended", "job=%s seq=%llu code=%s", log_text(file->task.job),
-              (unsigned long long)file->task.seq, code);
+              (unsigned long long)file->task.seq, log_text(code));
     bool is_crash = strcmp(code, CODE_CRASH_SIGNAL) == 0;
     metrics_add(work->options.metrics,
                 is_crash                             ? METRIC_DECODER_CRASHES
