@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "aggregator/store_internal.h"
+#include "common/nolink.h"
 
 /* Columns of SQL_KNOWN_FILES. */
 enum { K_PATH, K_ID, K_SIZE, K_MTIME, K_STATUS, K_CATEGORY, K_CODE, K_SETTLED, K_PLANNED, K_FRAMES };
@@ -55,7 +56,7 @@ static int compare_known(struct store *store, const char *path, size_t length)
 static bool picture_is_there(int dir, const char *png, uint64_t bytes)
 {
     struct stat status;
-    return png != NULL && fstatat(dir, png, &status, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(status.st_mode) &&
+    return png != NULL && nolink_stat(dir, png, &status) == 0 && S_ISREG(status.st_mode) &&
            (uint64_t)status.st_size == bytes;
 }
 

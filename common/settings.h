@@ -44,6 +44,7 @@ struct settings {
     /* output */
     struct options options;
     bool common_headers_only;
+    bool csv_formula_guard;
     bool specific_headers_only;
     char *feature_set_file;
 

@@ -117,6 +117,12 @@ const struct settings_row settings_table[] = {
     {output_section, "FeatureSetFile", "FILE", SETTINGS_TEXT, FIELD(feature_set_file), NO_RANGE, NO_CHOICES,
      "featureset.txt", SAME, SETTINGS_ALTERS_OUTPUT,
      "Names of columns, one a line, for SpecificHeadersOnly."},
+    {output_section, "CsvFormulaGuard", NULL, SETTINGS_BOOL, FIELD(csv_formula_guard), NO_RANGE, NO_CHOICES,
+     "false", SAME, SETTINGS_ALTERS_OUTPUT,
+     "For tables that people open in a spreadsheet: put ' before each text that it would run as a formula, "
+     "which begins with =, +, -, @, a tab or a line end. Numbers stay. Off, since the tables are for "
+     "programs, "
+     "which would have to take it away again."},
     {output_section, "ValueFormat", NULL, SETTINGS_CHOICE, FIELD(options.value_format), NO_RANGE,
      value_format_choices, "dicom", "niffler", SETTINGS_ALTERS_OUTPUT,
      "How a cell shows several values. dicom: a\\b, as in the file. niffler: as Python writes a list."},

@@ -10,6 +10,7 @@
 
 #include "common/alloc.h"
 #include "common/files.h"
+#include "common/nolink.h"
 #include "common/outputs.h"
 
 void draft_drop(struct draft *draft, int output_dir)
@@ -17,7 +18,7 @@ void draft_drop(struct draft *draft, int output_dir)
     if (draft->descriptor < 0)
         return;
     (void)close(draft->descriptor);
-    (void)unlinkat(output_dir, draft->name, 0);
+    (void)nolink_unlink(output_dir, draft->name, 0);
     draft->descriptor = -1;
 }
 
@@ -30,8 +31,7 @@ bool draft_prepare(struct draft *draft, int output_dir, const char *name, struct
     }
     (void)snprintf(draft->name, sizeof draft->name, OUTPUTS_INCOMING "/%s", name);
     for (int attempt = 0; attempt < 2; attempt++) {
-        draft->descriptor =
-            openat(output_dir, draft->name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0666);
+        draft->descriptor = nolink_open(output_dir, draft->name, O_RDWR | O_CREAT | O_EXCL, 0666);
         if (draft->descriptor >= 0)
             return true;
         if (errno != ENOENT || !files_make_folders(output_dir, OUTPUTS_INCOMING, err))
@@ -51,7 +51,7 @@ bool draft_publish(struct draft *draft, int output_dir, const char *path, uint64
     if (is_synced && fdatasync(draft->descriptor) != 0)
         return error_errno(err, ERROR_RETRY, "cannot put a picture on disk");
     for (int attempt = 0; attempt < 2; attempt++) {
-        if (renameat(output_dir, draft->name, output_dir, path) == 0) {
+        if (nolink_rename(output_dir, draft->name, path) == 0) {
             (void)close(draft->descriptor);
             draft->descriptor = -1;
             return true;

@@ -13,6 +13,7 @@
 #include "common/job.h"
 #include "common/log.h"
 #include "common/meter.h"
+#include "common/nolink.h"
 #include "common/outputs.h"
 #include "worker/verdict.h"
 
@@ -26,7 +27,7 @@ void work_drop_draft(struct slot *slot)
         return;
     draft_drop(&slot->draft, slot->place->output_dir);
     /* The last one out takes the folder along; where another worker is in it, this fails, and shall. */
-    (void)unlinkat(slot->place->output_dir, OUTPUTS_INCOMING, AT_REMOVEDIR);
+    (void)nolink_unlink(slot->place->output_dir, OUTPUTS_INCOMING, AT_REMOVEDIR);
     places_release(slot->place);
     slot->place = NULL;
 }

@@ -230,7 +230,7 @@ static bool take_death(struct work *work, const struct pool_event *event, struct
     struct work_file *file = work->slots[event->slot].file;
     const char *code = event->cause.code;
     log_event(LOG_LEVEL_WARN, "worker", "decoder_ended", "job=%s seq=%llu code=%s", log_text(file->task.job),
-              (unsigned long long)file->task.seq, code);
+              (unsigned long long)file->task.seq, log_text(code));
     bool is_memory = strcmp(code, CODE_LIMIT_MEMORY) == 0;
     bool is_limit = strcmp(code, CODE_LIMIT_TIME) == 0 || is_memory;
     metrics_add(work->options.metrics,

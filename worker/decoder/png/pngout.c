@@ -29,6 +29,7 @@ struct pngout {
     struct block sample;   /* rows of it, unfiltered       */
     struct block scratch;  /* and filtered                 */
     struct pngout_sequences *sequences;
+    struct pngout_matches *matches;
     enum png_compression compression;
     uint64_t most_bytes;
     int forced_filter; /* -1: choose */
@@ -57,6 +58,7 @@ struct pngout *pngout_new(void)
     png->forced_filter = png->forced_method = -1;
     png->most_bytes = UINT64_MAX;
     png->sequences = xcalloc(1, sizeof *png->sequences);
+    png->matches = xcalloc(1, sizeof *png->matches);
     for (enum pngout_method method = 0; method < PNGOUT_METHOD_COUNT; method++) {
         png->deflates[method] = deflate_for(method);
         png->states[method] = png->deflates[method]->new_state();
@@ -77,6 +79,7 @@ void pngout_free(struct pngout *png)
     free(png->sample.bytes);
     free(png->scratch.bytes);
     free(png->sequences);
+    free(png->matches);
     free(png);
 }
 
@@ -148,6 +151,7 @@ static size_t choose(struct pngout *png, const struct pngout_source *source, con
                                            .image_bytes = source->row_bytes * source->height,
                                            .scratch = png->scratch.bytes,
                                            .sequences = png->sequences,
+                                           .matches = png->matches,
                                            .trial = try_sample,
                                            .context = png};
     if (png->compression == PNG_COMPRESSION_FAST)
