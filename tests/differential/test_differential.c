@@ -268,7 +268,7 @@ static const struct declined declined_samples[] = {
     {"CUT_IN_HEADER.dcm", false, "ends in an element"},
     {"CUT_IN_META.dcm", false, "ends in the meta header"},
     {"CUT_IN_PIXELS.dcm", false, "ends in the pixel data"},
-    {"CUT_IN_PREAMBLE.dcm", false, "ends in the preamble"},
+    {"CUT_IN_PREAMBLE.dcm", true, "ends in the preamble"},
     {"CUT_LAST_BYTE.dcm", false, "ends in the pixel data"},
     {"EMPTY.dcm", true, "is empty"},
     {"NOTES.dcm", true, "is a text"},
