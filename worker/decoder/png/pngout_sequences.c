@@ -6,7 +6,8 @@
 #define STRETCH_BYTES 1024u
 #define SHARE 8u
 #define ESTIMATED_LITERALS (24u << 10)
-#define SHORT_LITERALS 64u /* between repetitions: finding those to leave out takes as long as counting them */
+#define SHORT_LITERALS \
+    64u /* between repetitions: finding those to leave out takes as long as counting them */
 #define ESTIMATED_VALUES 160u /* the codes of the other 96 take at most 96 / 2^13 of all */
 
 void pngout_sequences_begin(struct pngout_sequences *s)
