@@ -10,7 +10,7 @@
 set -eu
 
 cd "$(dirname -- "$0")/../.."
-all="png jpeg_lossless jpegls rle dicom image render pool wire metadata messages files csv settings jpeg jpeg2000 jpegxl"
+all="png jpeg_lossless jpegls rle dicom image render pool wire metadata messages files csv tables settings jpeg jpeg2000 jpegxl"
 targets=
 seconds=1200
 more=
@@ -38,7 +38,7 @@ done
 limits_of() {
     case $1 in
     png) echo "-max_len=2048 -timeout=60" ;;
-    messages | settings | files | csv) echo "-max_len=4096 -timeout=25" ;;
+    messages | settings | files | csv | tables) echo "-max_len=4096 -timeout=25" ;;
     dicom | image | metadata | wire | pool) echo "-max_len=24576 -timeout=25" ;;
     jpeg2000 | jpegxl) echo "-max_len=8192 -timeout=60" ;;
     *) echo "-max_len=8192 -timeout=25" ;;
