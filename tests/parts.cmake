@@ -1,4 +1,4 @@
-# Rendering, the PNG writer, the scan, files, the queue.
+# Rendering, the PNG writer, the scan, files, buffers, the queue.
 unit_test(render decoder_core m)
 unit_test(voi decoder_core m)
 unit_test(display decoder_core base)
@@ -8,6 +8,7 @@ unit_test(pngout_own decoder_core base ZLIB::ZLIB)
 unit_test(scan producer common base)
 unit_test(scan_sort producer common base)
 unit_test(files common base)
+unit_test(buffer base)
 
 # One contract for every transport.
 add_executable(test_queue contract/test_queue.c)
