@@ -73,7 +73,7 @@ class Poison(harness.Case):
         # One that is still loading its libraries has not confined itself yet.
         self.assertGreater(len(confined), len(watch.limits) / 2)
         own = 400 << 20  # of libraries, at most, beside what a file may take
-        self.assertLessEqual(max(confined), (256 << 20) + own)
+        self.assertLessEqual(max(confined), (80 << 20) + own)
         self.assertLessEqual(watch.decoder_kib << 10, max(confined))
 
     def check_places(self, out, before):

@@ -32,9 +32,8 @@
 
 #define EXIT_USAGE 2
 #define EXIT_BUG 70
-#define HELD_MOST                                                                               \
-    ((uint64_t)64 << 20) /* that a decoder keeps from file to file: usual frames and their PNGs \
-                          */
+/* Bytes that a decoder keeps from file to file: those of the largest usual pictures. */
+#define HELD_MOST ((uint64_t)256 << 20)
 
 struct decoder {
     struct dicom *dcm;
