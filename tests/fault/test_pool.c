@@ -55,8 +55,12 @@ static void set_mode(const char *mode)
 
 static struct pool_options options_of(const char *path)
 {
-    return (struct pool_options){
-        .program = path, .count = 2, .memory_bytes = 1u << 30, .seconds = 1, .reply_bytes = 1u << 20};
+    return (struct pool_options){.program = path,
+                                 .count = 2,
+                                 .memory_bytes = 1u << 30,
+                                 .seconds = 1,
+                                 .reply_bytes = 1u << 20,
+                                 .file_bytes = 1u << 20};
 }
 
 /* Send one request, and return the event that ends it. */
