@@ -35,6 +35,7 @@ struct decoder {
     int64_t file_deadline_ms; /* of the file that it has       */
     unsigned files;
     bool killed_by_deadline;
+    bool was_alive;      /* when it was ended: a SIGKILL is ours */
     bool is_stuck;       /* its limits could not be moved: it is replaced behind its file */
     int64_t limited_ms;  /* when the limit on its CPU time was moved last                 */
     uint64_t file_bytes; /* its limit on the length of a file                             */
@@ -160,6 +161,7 @@ static int end(struct decoder *decoder)
     close_if_open(&decoder->replies);
     /* A decoder that has ended by itself keeps its own status: it is a zombie until it is waited for. */
     pid_t reaped = waitpid(decoder->pid, &status, WNOHANG);
+    decoder->was_alive = reaped == 0;
     if (reaped == 0) {
         (void)kill(-decoder->pid, SIGKILL);
         (void)kill(decoder->pid, SIGKILL);
@@ -179,6 +181,8 @@ static void set_cause(const struct pool *pool, const struct decoder *decoder, in
     else if (decoder->killed_by_deadline || number == SIGXCPU)
         (void)error_input(cause, CATEGORY_DECODER, CODE_LIMIT_TIME,
                           "the decoder was ended after %u s (DecoderSeconds)", pool->options.seconds);
+    else if (decoder->was_alive)
+        (void)error_input(cause, CATEGORY_DECODER, CODE_DECODER_PROTOCOL, "the decoder closed its pipe");
     else if (number == SIGSYS)
         (void)error_input(
             cause, CATEGORY_DECODER, CODE_FORBIDDEN_CALL,
@@ -363,9 +367,9 @@ void pool_send(struct pool *pool, int slot, const struct buffer *request, const 
         return;
 }
 
-/* Whether there is an answer that nobody waits for: it would be taken for one to the next request. */
-static bool has_more(const struct decoder *decoder)
+bool pool_has_more(const struct pool *pool, int slot)
 {
+    const struct decoder *decoder = &pool->decoders[slot];
     struct pollfd pipe = {.fd = decoder->replies, .events = POLLIN};
     return decoder->in.length > decoder->handed || poll(&pipe, 1, 0) != 0;
 }
@@ -375,7 +379,7 @@ void pool_release(struct pool *pool, int slot)
     struct decoder *decoder = &pool->decoders[slot];
     decoder->state = STATE_IDLE;
     decoder->deadline_ms = decoder->file_deadline_ms = NO_DEADLINE;
-    if (decoder->files >= POOL_FILES_PER_DECODER || decoder->is_stuck || has_more(decoder))
+    if (decoder->files >= POOL_FILES_PER_DECODER || decoder->is_stuck)
         renew(pool, decoder);
 }
 

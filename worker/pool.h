@@ -65,7 +65,11 @@ void pool_limit_output(struct pool *pool, int slot, uint64_t bytes);
 void pool_send(struct pool *pool, int slot, const struct buffer *request, const int *descriptors,
                size_t descriptor_count, bool is_new_file);
 
-/* The file is done: IDLE again. A decoder that has answered more than it was asked is replaced. */
+/* Whether a decoder has sent more than the message in the last event, or is gone: when it was asked nothing
+ * more, that would be taken for its answer to the next request. */
+bool pool_has_more(const struct pool *pool, int slot);
+
+/* The file is done: IDLE again. */
 void pool_release(struct pool *pool, int slot);
 
 enum pool_event_kind {

@@ -297,6 +297,9 @@ bool work_take_event(struct work *work, struct pool_event *event, struct error *
             return false;
         }
         pool_reject(work->pool, event, &reason);
+    } else if (event->kind == POOL_REPLY && answer == ANSWER_LAST && pool_has_more(work->pool, event->slot)) {
+        (void)error_input(&reason, CATEGORY_DECODER, CODE_DECODER_PROTOCOL, "more answers than questions");
+        pool_reject(work->pool, event, &reason);
     }
     if (event->kind == POOL_DIED)
         return take_death(work, event, err);
