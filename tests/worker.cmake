@@ -1,4 +1,5 @@
 unit_test(wire base)
+unit_test(picture_check worker common base)
 unit_test(messages common base)
 unit_test(syncer worker common base)
 target_link_options(test_syncer PRIVATE -Wl,--wrap=syncfs)

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -16,6 +17,7 @@
 #include "common/alloc.h"
 
 #define START_SECONDS 30     /* loading the libraries on a cold, busy machine */
+#define LIMIT_EVERY_MS 1000  /* of CPU time, which counts in whole seconds */
 #define START_FAILURES_MAX 5 /* on end, before we conclude that it is not the files' fault */
 #define STALL_MS 1000        /* a gap in our own loop that is taken for a stall of this process */
 #define RECEIVE_BYTES 65536
@@ -33,8 +35,12 @@ struct decoder {
     int64_t file_deadline_ms; /* of the file that it has       */
     unsigned files;
     bool killed_by_deadline;
-    struct buffer in; /* received, not yet handed over */
-    size_t handed;    /* bytes of `in` that the last event lent out */
+    bool was_alive;      /* when it was ended: a SIGKILL is ours */
+    bool is_stuck;       /* its limits could not be moved: it is replaced behind its file */
+    int64_t limited_ms;  /* when the limit on its CPU time was moved last                 */
+    uint64_t file_bytes; /* its limit on the length of a file                             */
+    struct buffer in;    /* received, not yet handed over */
+    size_t handed;       /* bytes of `in` that the last event lent out */
 };
 
 struct pool {
@@ -43,7 +49,10 @@ struct pool {
     struct decoder *decoders;
     unsigned next; /* where the search for events begins: nobody is served twice before everybody was once */
     unsigned start_failures;
-    int64_t loop_ms; /* when pool_wait() last looked */
+    bool has_confinement;
+    struct confinement confinement;
+    struct error refusal; /* why a decoder was not taken; ERROR_NONE: all were */
+    int64_t loop_ms;      /* when pool_wait() last looked */
 };
 
 static int64_t now_ms(void)
@@ -57,11 +66,13 @@ static int64_t now_ms(void)
 
 static bool spawn(struct pool *pool, int requests, int replies, pid_t *pid, struct error *err)
 {
-    char memory[24], seconds[16];
+    char memory[24], seconds[16], file[24], worker[24];
     (void)snprintf(memory, sizeof memory, "%llu", (unsigned long long)pool->options.memory_bytes);
     (void)snprintf(seconds, sizeof seconds, "%u", pool->options.seconds);
     char name[] = "niffler-png-decoder", control[] = "--control";
-    char *argv[] = {name, control, memory, seconds, NULL};
+    (void)snprintf(file, sizeof file, "%llu", (unsigned long long)pool->options.file_bytes);
+    (void)snprintf(worker, sizeof worker, "%ld", (long)getpid());
+    char *argv[] = {name, control, memory, seconds, file, worker, NULL};
     char *environment[] = {NULL};
     /* A decoder says nothing of its own accord; what its libraries print may hold attribute values. */
     bool keep_stderr = getenv("NIFFLER_DECODER_STDERR") != NULL;
@@ -132,7 +143,9 @@ static bool start(struct pool *pool, struct decoder *decoder, struct error *err)
     decoder->deadline_ms = now_ms() + START_SECONDS * 1000;
     decoder->file_deadline_ms = NO_DEADLINE;
     decoder->files = 0;
-    decoder->killed_by_deadline = false;
+    decoder->killed_by_deadline = decoder->is_stuck = false;
+    decoder->limited_ms = now_ms(); /* by itself, when it has begun */
+    decoder->file_bytes = pool->options.file_bytes;
     decoder->handed = 0;
     buffer_truncate(&decoder->in, 0);
     return true;
@@ -148,6 +161,7 @@ static int end(struct decoder *decoder)
     close_if_open(&decoder->replies);
     /* A decoder that has ended by itself keeps its own status: it is a zombie until it is waited for. */
     pid_t reaped = waitpid(decoder->pid, &status, WNOHANG);
+    decoder->was_alive = reaped == 0;
     if (reaped == 0) {
         (void)kill(-decoder->pid, SIGKILL);
         (void)kill(decoder->pid, SIGKILL);
@@ -167,6 +181,12 @@ static void set_cause(const struct pool *pool, const struct decoder *decoder, in
     else if (decoder->killed_by_deadline || number == SIGXCPU)
         (void)error_input(cause, CATEGORY_DECODER, CODE_LIMIT_TIME,
                           "the decoder was ended after %u s (DecoderSeconds)", pool->options.seconds);
+    else if (decoder->was_alive)
+        (void)error_input(cause, CATEGORY_DECODER, CODE_DECODER_PROTOCOL, "the decoder closed its pipe");
+    else if (number == SIGSYS)
+        (void)error_input(
+            cause, CATEGORY_DECODER, CODE_FORBIDDEN_CALL,
+            "the decoder was ended for a system call that it never needs: the file may be an attack");
     else if (number == 0 && WEXITSTATUS(status) == WIRE_EXIT_MEMORY)
         (void)error_input(cause, CATEGORY_DECODER, CODE_LIMIT_MEMORY,
                           "the decoder ended because it had no memory left (DecoderMemory, %llu bytes)",
@@ -181,6 +201,34 @@ static void set_cause(const struct pool *pool, const struct decoder *decoder, in
         (void)error_input(cause, CATEGORY_DECODER, CODE_DECODER_PROTOCOL,
                           "the decoder ended in the middle, with exit status %d", WEXITSTATUS(status));
 }
+
+/* ---- limits that move ---- */
+
+/* The hard limit stays: only root could raise it again. */
+static void set_soft_limit(struct decoder *decoder, enum __rlimit_resource resource, rlim_t value)
+{
+    struct rlimit now;
+    if (prlimit(decoder->pid, resource, NULL, &now) == 0) {
+        now.rlim_cur = value < now.rlim_max ? value : now.rlim_max;
+        if (prlimit(decoder->pid, resource, &now, NULL) == 0)
+            return;
+    }
+    decoder->is_stuck = errno != ESRCH;
+}
+
+/* DecoderSeconds from now on. Between two calls no decoder can use up more than the last one allowed. */
+static void allow_cpu(const struct pool *pool, struct decoder *decoder, int64_t now)
+{
+    clockid_t clock;
+    struct timespec used;
+    if (now - decoder->limited_ms < LIMIT_EVERY_MS)
+        return;
+    decoder->limited_ms = now;
+    if (clock_getcpuclockid(decoder->pid, &clock) == 0 && clock_gettime(clock, &used) == 0)
+        set_soft_limit(decoder, RLIMIT_CPU, (rlim_t)used.tv_sec + 2 + pool->options.seconds);
+}
+
+/* ---- the end of a decoder ---- */
 
 /* The decoder is gone or must go. Its successor is started at once. Sets event->kind to POOL_DIED where a
  * file was lost with it. */
@@ -199,6 +247,10 @@ static bool replace(struct pool *pool, unsigned slot, const struct error *why, s
             (void)usleep(1000);
         }
     int status = end(decoder);
+    if (pool->refusal.kind != ERROR_NONE) {
+        *err = pool->refusal;
+        return false;
+    }
     if (was_busy) {
         event->kind = POOL_DIED;
         event->slot = (int)slot;
@@ -273,12 +325,26 @@ void pool_stop(struct pool *pool)
     free(pool);
 }
 
+const struct confinement *pool_confinement(const struct pool *pool)
+{
+    return &pool->confinement;
+}
+
 int pool_idle_slot(const struct pool *pool)
 {
     for (unsigned i = 0; i < pool->options.count; i++)
         if (pool->decoders[i].state == STATE_IDLE)
             return (int)i;
     return -1;
+}
+
+void pool_limit_output(struct pool *pool, int slot, uint64_t bytes)
+{
+    struct decoder *decoder = &pool->decoders[slot];
+    if (decoder->file_bytes == bytes)
+        return;
+    decoder->file_bytes = bytes;
+    set_soft_limit(decoder, RLIMIT_FSIZE, (rlim_t)bytes);
 }
 
 void pool_send(struct pool *pool, int slot, const struct buffer *request, const int *descriptors,
@@ -295,9 +361,17 @@ void pool_send(struct pool *pool, int slot, const struct buffer *request, const 
     decoder->deadline_ms = now + (int64_t)pool->options.seconds * 1000;
     if (decoder->deadline_ms > decoder->file_deadline_ms)
         decoder->deadline_ms = decoder->file_deadline_ms;
+    allow_cpu(pool, decoder, now);
     if (!wire_send(decoder->requests, request->data, request->length, descriptors, descriptor_count,
                    &ignored))
         return;
+}
+
+bool pool_has_more(const struct pool *pool, int slot)
+{
+    const struct decoder *decoder = &pool->decoders[slot];
+    struct pollfd pipe = {.fd = decoder->replies, .events = POLLIN};
+    return decoder->in.length > decoder->handed || poll(&pipe, 1, 0) != 0;
 }
 
 void pool_release(struct pool *pool, int slot)
@@ -305,7 +379,7 @@ void pool_release(struct pool *pool, int slot)
     struct decoder *decoder = &pool->decoders[slot];
     decoder->state = STATE_IDLE;
     decoder->deadline_ms = decoder->file_deadline_ms = NO_DEADLINE;
-    if (decoder->files >= POOL_FILES_PER_DECODER)
+    if (decoder->files >= POOL_FILES_PER_DECODER || decoder->is_stuck)
         renew(pool, decoder);
 }
 
@@ -344,6 +418,22 @@ static void drop_handed(struct decoder *decoder)
     decoder->handed = 0;
 }
 
+/* Note what the decoder's confinement is. False: it is no decoder of ours, or not to be taken. */
+static bool take_ready(struct pool *pool, const uint8_t *body, size_t length)
+{
+    struct confinement confinement;
+    struct error ignored;
+    if (!wire_read_ready(body, length, &confinement, &ignored) ||
+        (pool->options.is_confined && !confinement_check(&confinement, &pool->refusal)))
+        return false;
+    if (pool->has_confinement)
+        confinement_intersect(&pool->confinement, &confinement);
+    else
+        pool->confinement = confinement;
+    pool->has_confinement = true;
+    return true;
+}
+
 /* Hand over a message if a whole one is there. Sets *bad when what is there can be none. */
 static bool next_message(struct pool *pool, unsigned slot, struct pool_event *event, bool *bad)
 {
@@ -353,7 +443,7 @@ static bool next_message(struct pool *pool, unsigned slot, struct pool_event *ev
     uint32_t length = message_length(&decoder->in);
     enum wire_type type = (unsigned char)decoder->in.data[4];
     bool expected = decoder->state == STATE_STARTING
-                        ? type == WIRE_READY && length == 0
+                        ? type == WIRE_READY
                         : decoder->state == STATE_BUSY && (type == WIRE_INSPECTED || type == WIRE_FRAME);
     *bad = !expected || length > pool->options.reply_bytes;
     if (*bad || decoder->in.length - WIRE_HEADER_BYTES < length)
@@ -366,10 +456,14 @@ static bool next_message(struct pool *pool, unsigned slot, struct pool_event *ev
     event->is_fresh = decoder->files <= 1;
     decoder->handed = WIRE_HEADER_BYTES + (size_t)length;
     if (type == WIRE_READY) {
+        event->kind = POOL_NOTHING;
+        if (!take_ready(pool, event->body, length)) {
+            *bad = true;
+            return false;
+        }
         decoder->state = STATE_IDLE;
         decoder->deadline_ms = NO_DEADLINE;
         pool->start_failures = 0;
-        event->kind = POOL_NOTHING;
         drop_handed(decoder);
     }
     return true;

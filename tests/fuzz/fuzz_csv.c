@@ -12,6 +12,7 @@
 #include "aggregator/csv.h"
 #include "common/alloc.h"
 #include "common/utf8.h"
+#include "tests/fuzz/csv_reader.h"
 #include "tests/fuzz/fuzz.h"
 
 #define ROW_END 255
@@ -88,36 +89,11 @@ static void write_table(struct table *table, const uint8_t *data, size_t size)
 
 /* ---- the reader ---- */
 
-/* One cell at *at, which is put behind it. Aborts where RFC 4180 has no rule for what stands there. */
-static void read_cell(const char *text, size_t length, size_t *at, struct buffer *cell)
-{
-    buffer_truncate(cell, 0);
-    if (*at < length && text[*at] == '"') {
-        for (++*at;; ++*at) {
-            if (*at == length)
-                abort(); /* the quote is not closed */
-            if (text[*at] == '"' && (*at + 1 == length || text[*at + 1] != '"'))
-                break;
-            *at += text[*at] == '"';
-            buffer_append_char(cell, text[*at]);
-        }
-        ++*at;
-    } else {
-        for (; *at < length && text[*at] != ',' && text[*at] != '\n'; ++*at) {
-            if (text[*at] == '"' || text[*at] == '\r')
-                abort();
-            buffer_append_char(cell, text[*at]);
-        }
-    }
-    if (*at == length || (text[*at] != ',' && text[*at] != '\n'))
-        abort(); /* something behind the quote, or no end of the line */
-}
-
 static void read_table(const struct buffer *text, struct buffer *cells)
 {
     struct buffer cell = {0};
     for (size_t at = 0; at < text->length;) {
-        read_cell(text->data, text->length, &at, &cell);
+        csv_reader_cell(text, &at, &cell);
         put_length(cells, (uint32_t)cell.length);
         buffer_append(cells, cell.data, cell.length);
         if (text->data[at++] == '\n')

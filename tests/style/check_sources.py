@@ -24,7 +24,7 @@ PRODUCT = ('', 'common', 'producer', 'worker', *DECODER, 'aggregator')
 # What a folder may include, by path or by folder. The decoder reads untrusted bytes: it sees the few files that it
 # needs, so that nothing else of ours runs in its process.
 DECODER_MAY_INCLUDE = ('common/error.h', 'common/alloc.h', 'common/buffer.h', 'common/options.h', 'common/dictionary.h',
-                       'common/utf8.h', 'worker/wire.h')
+                       'common/utf8.h', 'worker/wire.h', 'worker/confinement.h')
 MAY_INCLUDE = {
     'common': ('common/',),
     'producer': ('common/', 'producer/'),
