@@ -7,8 +7,8 @@
  * ever seen, and none could be opened (sandbox.h).
  *
  * Exit status: 0 the worker closed the socket; 2 started wrongly; 3 no memory (WIRE_EXIT_MEMORY); 70 a
- * request that no worker of ours sends; a signal is a crash, or the end by its confinement (SIGSYS), which costs
- * the file at hand. */
+ * request that no worker of ours sends; a signal is a crash, or the end by its confinement (SIGSYS), which
+ * costs the file at hand. */
 #include <errno.h>
 #include <limits.h>
 #include <malloc.h>
@@ -258,7 +258,11 @@ static void make_parts(struct decoder *dec)
  * need of DecoderMemory, so that whether a file is converted would hang on the one before it. */
 static void give_back(struct decoder *dec)
 {
-    struct mallinfo2 held = mallinfo2();
+#ifdef __SANITIZE_ADDRESS__ /* which has an allocator of its own, and no limit of memory */
+    const struct mallinfo2 held = {0};
+#else
+    const struct mallinfo2 held = mallinfo2();
+#endif
     uint64_t most = dec->memory_bytes / 4 < HELD_MOST ? dec->memory_bytes / 4 : HELD_MOST;
     if (held.uordblks + held.hblkhd < most)
         return;
