@@ -1,20 +1,18 @@
 #include "worker/pool.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "common/alloc.h"
+#include "worker/pool_spawn.h"
 
 #define START_SECONDS 30     /* loading the libraries on a cold, busy machine */
 #define LIMIT_EVERY_MS 1000  /* of CPU time, which counts in whole seconds */
@@ -64,44 +62,6 @@ static int64_t now_ms(void)
 
 /* ---- starting and ending a decoder ---- */
 
-static bool spawn(struct pool *pool, int requests, int replies, pid_t *pid, struct error *err)
-{
-    char memory[24], seconds[16], file[24], worker[24];
-    (void)snprintf(memory, sizeof memory, "%llu", (unsigned long long)pool->options.memory_bytes);
-    (void)snprintf(seconds, sizeof seconds, "%u", pool->options.seconds);
-    char name[] = "niffler-png-decoder", control[] = "--control";
-    (void)snprintf(file, sizeof file, "%llu", (unsigned long long)pool->options.file_bytes);
-    (void)snprintf(worker, sizeof worker, "%ld", (long)getpid());
-    char *argv[] = {name, control, memory, seconds, file, worker, NULL};
-    char *environment[] = {NULL};
-    /* A decoder says nothing of its own accord; what its libraries print may hold attribute values. */
-    bool keep_stderr = getenv("NIFFLER_DECODER_STDERR") != NULL;
-    posix_spawn_file_actions_t actions;
-    posix_spawnattr_t attributes;
-    sigset_t none, all;
-    (void)sigemptyset(&none);
-    (void)sigfillset(&all);
-    if (posix_spawn_file_actions_init(&actions) != 0 || posix_spawnattr_init(&attributes) != 0)
-        return error_set(err, ERROR_FATAL, "cannot prepare to start a decoder");
-    int failed = posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDWR, 0);
-    failed |= posix_spawn_file_actions_adddup2(&actions, 0, 1);
-    if (!keep_stderr)
-        failed |= posix_spawn_file_actions_adddup2(&actions, 0, 2);
-    failed |= posix_spawn_file_actions_adddup2(&actions, requests, WIRE_CONTROL_DESCRIPTOR);
-    failed |= posix_spawn_file_actions_adddup2(&actions, replies, WIRE_REPLY_DESCRIPTOR);
-    failed |= posix_spawnattr_setsigmask(&attributes, &none);
-    failed |= posix_spawnattr_setsigdefault(&attributes, &all);
-    failed |= posix_spawnattr_setpgroup(&attributes, 0);
-    failed |= posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
-                                                        POSIX_SPAWN_SETPGROUP);
-    if (failed == 0)
-        failed = posix_spawn(pid, pool->program, &actions, &attributes, argv, environment);
-    (void)posix_spawn_file_actions_destroy(&actions);
-    (void)posix_spawnattr_destroy(&attributes);
-    errno = failed;
-    return failed == 0 || error_errno(err, ERROR_FATAL, "cannot start the decoder '%s'", pool->program);
-}
-
 static void close_if_open(int *descriptor)
 {
     if (*descriptor >= 0)
@@ -109,36 +69,14 @@ static void close_if_open(int *descriptor)
     *descriptor = -1;
 }
 
-/* A number that no descriptor of the child takes while the others are still to be put in their places. */
-static bool move_away(int *descriptor)
-{
-    if (*descriptor >= WIRE_FREE_DESCRIPTOR)
-        return true;
-    int moved = fcntl(*descriptor, F_DUPFD_CLOEXEC, WIRE_FREE_DESCRIPTOR);
-    close_if_open(descriptor);
-    *descriptor = moved;
-    return moved >= 0;
-}
-
 static bool start(struct pool *pool, struct decoder *decoder, struct error *err)
 {
-    int socket[2] = {-1, -1}, pipe[2] = {-1, -1}; /* [0] is ours */
-    pid_t pid = 0;
-    bool ok = socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, socket) == 0 &&
-              pipe2(pipe, O_CLOEXEC) == 0 && move_away(&socket[1]) && move_away(&pipe[1]);
-    if (!ok)
-        (void)error_errno(err, ERROR_FATAL, "cannot make a socket and a pipe for a decoder");
-    ok = ok && spawn(pool, socket[1], pipe[1], &pid, err);
-    close_if_open(&socket[1]);
-    close_if_open(&pipe[1]);
-    if (!ok) {
-        close_if_open(&socket[0]);
-        close_if_open(&pipe[0]);
+    struct pool_process process;
+    if (!pool_spawn(&pool->options, &process, err))
         return false;
-    }
-    decoder->pid = pid;
-    decoder->requests = socket[0];
-    decoder->replies = pipe[0];
+    decoder->pid = process.pid;
+    decoder->requests = process.requests;
+    decoder->replies = process.replies;
     decoder->state = STATE_STARTING;
     decoder->deadline_ms = now_ms() + START_SECONDS * 1000;
     decoder->file_deadline_ms = NO_DEADLINE;
@@ -287,7 +225,7 @@ bool pool_start(struct pool **out, const struct pool_options *options, struct er
     bool ok = false;
     *out = NULL;
     pool->options = *options;
-    pool->program = xstrdup(options->program);
+    pool->options.program = pool->program = xstrdup(options->program);
     pool->decoders = xcalloc(options->count, sizeof *pool->decoders);
     pool->loop_ms = now_ms();
     for (unsigned i = 0; i < options->count; i++)

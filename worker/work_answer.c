@@ -30,7 +30,7 @@ static bool complete(struct work *work, int slot, bool release, struct error *er
         pool_release(work->pool, slot);
     if (!file->is_tried_again)
         work_probe_count(work, false);
-    else if (release)
+    else if (release && strcmp(record_text(&file->rec, file->rec.code), CODE_LIMIT_MEMORY) != 0)
         log_event(LOG_LEVEL_INFO, "worker", "retry_succeeded", "job=%s seq=%llu", log_text(file->task.job),
                   (unsigned long long)file->task.seq);
     struct error finish_error;

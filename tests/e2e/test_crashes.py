@@ -72,6 +72,9 @@ class Crashes(harness.Case):
             self.assertEqual({name: row["code"] for name, row in self.failures(out).items()},
                              {"0002-large.dcm": code} if code else {})
             self.assertEqual(harness.ledger(done.stdout)[1], len(names) + (code is None))
+            log = harness.read_text(out, "ImageExtractor.out")
+            self.assertNotIn("event=decoder_ended", log)
+            self.assertNotIn("event=retry_succeeded", log)  # each had what it needed at once
 
     def test_a_storm_that_is_the_files_own_fault(self):
         """Most crash, and the picture of our own does not: all are done, and each has its row."""

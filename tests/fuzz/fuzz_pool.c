@@ -3,6 +3,7 @@
  * the messages are read as the worker reads them, elements and all.
  *
  *     limit of a reply and state (1 byte), size of the pieces (1), then the bytes of the pipe */
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>

@@ -245,9 +245,9 @@ static void send_reply(struct decoder *dec)
     buffer_truncate(&dec->reply, 0);
 }
 
+/* What needs nothing but memory, and can be made again when the process is confined. */
 static void make_parts(struct decoder *dec)
 {
-    dec->dcm = dicom_new();
     dec->image = image_new();
     dec->display = display_new();
     dec->window = render_window_new();
@@ -266,7 +266,7 @@ static void give_back(struct decoder *dec)
     uint64_t most = dec->memory_bytes / 4 < HELD_MOST ? dec->memory_bytes / 4 : HELD_MOST;
     if (held.uordblks + held.hblkhd < most)
         return;
-    dicom_free(dec->dcm);
+    dicom_shrink(dec->dcm);
     image_free(dec->image);
     display_free(dec->display);
     render_window_free(dec->window);
@@ -406,7 +406,7 @@ int main(int argc, char **argv)
     (void)signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes is an error of the write, not a death */
     last_words_prepare();
     codec_init();
-    struct decoder dec = {.input = -1};
+    struct decoder dec = {.dcm = dicom_new(), .input = -1};
     make_parts(&dec);
     dec.memory_bytes = memory_bytes;
     const struct sandbox_limits limits = {memory_bytes, (uint32_t)cpu_seconds, file_bytes};
