@@ -256,11 +256,11 @@ static bool take_death(struct work *work, const struct pool_event *event, struct
     bool is_memory = strcmp(code, CODE_LIMIT_MEMORY) == 0;
     bool is_limit = strcmp(code, CODE_LIMIT_TIME) == 0 || is_memory;
     metrics_add(work->options.metrics,
-                strcmp(code, CODE_CRASH_SIGNAL) == 0 ? METRIC_DECODER_CRASHES
-                : strcmp(code, CODE_LIMIT_TIME) == 0 ? METRIC_DECODER_TIMEOUTS
-                : is_memory                          ? METRIC_DECODER_MEMORY
+                strcmp(code, CODE_CRASH_SIGNAL) == 0     ? METRIC_DECODER_CRASHES
+                : strcmp(code, CODE_LIMIT_TIME) == 0     ? METRIC_DECODER_TIMEOUTS
+                : is_memory                              ? METRIC_DECODER_MEMORY
                 : strcmp(code, CODE_FORBIDDEN_CALL) == 0 ? METRIC_DECODER_FORBIDDEN
-                                                     : METRIC_DECODER_NONSENSE,
+                                                         : METRIC_DECODER_NONSENSE,
                 1);
     CRASH_POINT("worker.decoder_died");
     if (!is_limit && !file->is_tried_again)

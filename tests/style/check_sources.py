@@ -62,7 +62,8 @@ MAY_OPEN = {
     'worker/find_decoder.c': {'access'},
     'worker/heartbeat.c': {'open'},                           # /proc/self
     'common/metrics.c': {'fopen', 'opendir'},                 # /proc/self
-    'worker/decoder/sandbox_linux.c': {'fopen'},              # /proc/self
+    'worker/decoder/sandbox_limits.c': {'fopen'},             # /proc/self
+    'worker/decoder/sandbox_privileges.c': {'fopen'},         # /proc/self
     'common/crash.c': {'open'},                               # in test builds only
     'aggregator/store.c': {'open'},                           # SQLite's temporary files, by O_EXCL
     'aggregator/aggregate_fleet.c': {'access'},

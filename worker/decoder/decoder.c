@@ -7,8 +7,8 @@
  * ever seen, and none could be opened (sandbox.h).
  *
  * Exit status: 0 the worker closed the socket; 2 started wrongly; 3 no memory (WIRE_EXIT_MEMORY); 70 a
- * request that no worker of ours sends; a signal is a crash, or the end by its confinement (SIGSYS), which costs
- * the file at hand. */
+ * request that no worker of ours sends; a signal is a crash, or the end by its confinement (SIGSYS), which
+ * costs the file at hand. */
 #include <errno.h>
 #include <limits.h>
 #include <malloc.h>
