@@ -258,7 +258,11 @@ static void make_parts(struct decoder *dec)
  * need of DecoderMemory, so that whether a file is converted would hang on the one before it. */
 static void give_back(struct decoder *dec)
 {
-    struct mallinfo2 held = mallinfo2();
+#ifdef __SANITIZE_ADDRESS__ /* which has an allocator of its own, and no limit of memory */
+    const struct mallinfo2 held = {0};
+#else
+    const struct mallinfo2 held = mallinfo2();
+#endif
     uint64_t most = dec->memory_bytes / 4 < HELD_MOST ? dec->memory_bytes / 4 : HELD_MOST;
     if (held.uordblks + held.hblkhd < most)
         return;
