@@ -6,16 +6,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "common/alloc.h"
-#include "worker/pool_spawn.h"
+#include "worker/decoder_process.h"
 
 #define START_SECONDS 30     /* loading the libraries on a cold, busy machine */
-#define LIMIT_EVERY_MS 1000  /* of CPU time, which counts in whole seconds */
 #define START_FAILURES_MAX 5 /* on end, before we conclude that it is not the files' fault */
 #define STALL_MS 1000        /* a gap in our own loop that is taken for a stall of this process */
 #define RECEIVE_BYTES 65536
@@ -25,20 +23,14 @@
 enum state { STATE_STARTING, STATE_IDLE, STATE_BUSY };
 
 struct decoder {
-    pid_t pid;    /* 0: none */
-    int requests; /* our end of the socket */
-    int replies;  /* of the pipe           */
+    struct decoder_process process;
     enum state state;
     int64_t deadline_ms;      /* of the answer that is awaited */
     int64_t file_deadline_ms; /* of the file that it has       */
     unsigned files;
     bool killed_by_deadline;
-    bool was_alive;      /* when it was ended: a SIGKILL is ours */
-    bool is_stuck;       /* its limits could not be moved: it is replaced behind its file */
-    int64_t limited_ms;  /* when the limit on its CPU time was moved last                 */
-    uint64_t file_bytes; /* its limit on the length of a file                             */
-    struct buffer in;    /* received, not yet handed over */
-    size_t handed;       /* bytes of `in` that the last event lent out */
+    struct buffer in; /* received, not yet handed over */
+    size_t handed;    /* bytes of `in` that the last event lent out */
 };
 
 struct pool {
@@ -60,54 +52,22 @@ static int64_t now_ms(void)
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-/* ---- starting and ending a decoder ---- */
-
-static void close_if_open(int *descriptor)
-{
-    if (*descriptor >= 0)
-        (void)close(*descriptor);
-    *descriptor = -1;
-}
+/* ---- the life of a decoder ---- */
 
 static bool start(struct pool *pool, struct decoder *decoder, struct error *err)
 {
-    struct pool_process process;
-    if (!pool_spawn(&pool->options, &process, err))
+    const struct decoder_limits limits = {pool->options.memory_bytes, pool->options.seconds,
+                                          pool->options.file_bytes};
+    if (!decoder_process_start(&decoder->process, pool->program, &limits, err))
         return false;
-    decoder->pid = process.pid;
-    decoder->requests = process.requests;
-    decoder->replies = process.replies;
     decoder->state = STATE_STARTING;
     decoder->deadline_ms = now_ms() + START_SECONDS * 1000;
     decoder->file_deadline_ms = NO_DEADLINE;
     decoder->files = 0;
-    decoder->killed_by_deadline = decoder->is_stuck = false;
-    decoder->limited_ms = now_ms(); /* by itself, when it has begun */
-    decoder->file_bytes = pool->options.file_bytes;
+    decoder->killed_by_deadline = false;
     decoder->handed = 0;
     buffer_truncate(&decoder->in, 0);
     return true;
-}
-
-/* Kill, reap, and return the wait status. */
-static int end(struct decoder *decoder)
-{
-    int status = 0;
-    if (decoder->pid <= 0)
-        return 0;
-    close_if_open(&decoder->requests);
-    close_if_open(&decoder->replies);
-    /* A decoder that has ended by itself keeps its own status: it is a zombie until it is waited for. */
-    pid_t reaped = waitpid(decoder->pid, &status, WNOHANG);
-    decoder->was_alive = reaped == 0;
-    if (reaped == 0) {
-        (void)kill(-decoder->pid, SIGKILL);
-        (void)kill(decoder->pid, SIGKILL);
-        while (waitpid(decoder->pid, &status, 0) < 0 && errno == EINTR)
-            continue;
-    }
-    decoder->pid = 0;
-    return status;
 }
 
 static void set_cause(const struct pool *pool, const struct decoder *decoder, int status, struct error *cause)
@@ -119,7 +79,7 @@ static void set_cause(const struct pool *pool, const struct decoder *decoder, in
     else if (decoder->killed_by_deadline || number == SIGXCPU)
         (void)error_input(cause, CATEGORY_DECODER, CODE_LIMIT_TIME,
                           "the decoder was ended after %u s (DecoderSeconds)", pool->options.seconds);
-    else if (decoder->was_alive)
+    else if (decoder->process.was_alive)
         (void)error_input(cause, CATEGORY_DECODER, CODE_DECODER_PROTOCOL, "the decoder closed its pipe");
     else if (number == SIGSYS)
         (void)error_input(
@@ -140,34 +100,6 @@ static void set_cause(const struct pool *pool, const struct decoder *decoder, in
                           "the decoder ended in the middle, with exit status %d", WEXITSTATUS(status));
 }
 
-/* ---- limits that move ---- */
-
-/* The hard limit stays: only root could raise it again. */
-static void set_soft_limit(struct decoder *decoder, enum __rlimit_resource resource, rlim_t value)
-{
-    struct rlimit now;
-    if (prlimit(decoder->pid, resource, NULL, &now) == 0) {
-        now.rlim_cur = value < now.rlim_max ? value : now.rlim_max;
-        if (prlimit(decoder->pid, resource, &now, NULL) == 0)
-            return;
-    }
-    decoder->is_stuck = errno != ESRCH;
-}
-
-/* DecoderSeconds from now on. Between two calls no decoder can use up more than the last one allowed. */
-static void allow_cpu(const struct pool *pool, struct decoder *decoder, int64_t now)
-{
-    clockid_t clock;
-    struct timespec used;
-    if (now - decoder->limited_ms < LIMIT_EVERY_MS)
-        return;
-    decoder->limited_ms = now;
-    if (clock_getcpuclockid(decoder->pid, &clock) == 0 && clock_gettime(clock, &used) == 0)
-        set_soft_limit(decoder, RLIMIT_CPU, (rlim_t)used.tv_sec + 2 + pool->options.seconds);
-}
-
-/* ---- the end of a decoder ---- */
-
 /* The decoder is gone or must go. Its successor is started at once. Sets event->kind to POOL_DIED where a
  * file was lost with it. */
 static bool replace(struct pool *pool, unsigned slot, const struct error *why, struct pool_event *event,
@@ -179,12 +111,12 @@ static bool replace(struct pool *pool, unsigned slot, const struct error *why, s
     if (why == NULL && !decoder->killed_by_deadline)
         for (int i = 0; i < 100; i++) {
             siginfo_t info = {0};
-            if (waitid(P_PID, (id_t)decoder->pid, &info, WEXITED | WNOHANG | WNOWAIT) != 0 ||
+            if (waitid(P_PID, (id_t)decoder->process.pid, &info, WEXITED | WNOHANG | WNOWAIT) != 0 ||
                 info.si_pid != 0)
                 break;
             (void)usleep(1000);
         }
-    int status = end(decoder);
+    int status = decoder_process_end(&decoder->process);
     if (pool->refusal.kind != ERROR_NONE) {
         *err = pool->refusal;
         return false;
@@ -209,7 +141,7 @@ static bool replace(struct pool *pool, unsigned slot, const struct error *why, s
 static void renew(struct pool *pool, struct decoder *decoder)
 {
     struct error ignored;
-    (void)end(decoder);
+    (void)decoder_process_end(&decoder->process);
     if (start(pool, decoder, &ignored))
         return;
     /* Left without a process: the next pool_wait() tries again, and says why it cannot. */
@@ -225,11 +157,11 @@ bool pool_start(struct pool **out, const struct pool_options *options, struct er
     bool ok = false;
     *out = NULL;
     pool->options = *options;
-    pool->options.program = pool->program = xstrdup(options->program);
+    pool->program = xstrdup(options->program);
     pool->decoders = xcalloc(options->count, sizeof *pool->decoders);
     pool->loop_ms = now_ms();
     for (unsigned i = 0; i < options->count; i++)
-        pool->decoders[i].requests = pool->decoders[i].replies = -1;
+        pool->decoders[i].process = (struct decoder_process){.requests = -1, .replies = -1};
     for (unsigned i = 0; i < options->count; i++)
         if (!start(pool, &pool->decoders[i], err))
             goto out;
@@ -255,7 +187,7 @@ void pool_stop(struct pool *pool)
     if (pool == NULL)
         return;
     for (unsigned i = 0; i < pool->options.count; i++) {
-        (void)end(&pool->decoders[i]);
+        (void)decoder_process_end(&pool->decoders[i].process);
         buffer_clear(&pool->decoders[i].in);
     }
     free(pool->decoders);
@@ -278,11 +210,7 @@ int pool_idle_slot(const struct pool *pool)
 
 void pool_limit_output(struct pool *pool, int slot, uint64_t bytes)
 {
-    struct decoder *decoder = &pool->decoders[slot];
-    if (decoder->file_bytes == bytes)
-        return;
-    decoder->file_bytes = bytes;
-    set_soft_limit(decoder, RLIMIT_FSIZE, (rlim_t)bytes);
+    decoder_process_limit_file(&pool->decoders[slot].process, bytes);
 }
 
 void pool_send(struct pool *pool, int slot, const struct buffer *request, const int *descriptors,
@@ -299,8 +227,8 @@ void pool_send(struct pool *pool, int slot, const struct buffer *request, const 
     decoder->deadline_ms = now + (int64_t)pool->options.seconds * 1000;
     if (decoder->deadline_ms > decoder->file_deadline_ms)
         decoder->deadline_ms = decoder->file_deadline_ms;
-    allow_cpu(pool, decoder, now);
-    if (!wire_send(decoder->requests, request->data, request->length, descriptors, descriptor_count,
+    decoder_process_limit_cpu(&decoder->process, pool->options.seconds);
+    if (!wire_send(decoder->process.requests, request->data, request->length, descriptors, descriptor_count,
                    &ignored))
         return;
 }
@@ -308,7 +236,7 @@ void pool_send(struct pool *pool, int slot, const struct buffer *request, const 
 bool pool_has_more(const struct pool *pool, int slot)
 {
     const struct decoder *decoder = &pool->decoders[slot];
-    struct pollfd pipe = {.fd = decoder->replies, .events = POLLIN};
+    struct pollfd pipe = {.fd = decoder->process.replies, .events = POLLIN};
     return decoder->in.length > decoder->handed || poll(&pipe, 1, 0) != 0;
 }
 
@@ -317,7 +245,7 @@ void pool_release(struct pool *pool, int slot)
     struct decoder *decoder = &pool->decoders[slot];
     decoder->state = STATE_IDLE;
     decoder->deadline_ms = decoder->file_deadline_ms = NO_DEADLINE;
-    if (decoder->files >= POOL_FILES_PER_DECODER || decoder->is_stuck)
+    if (decoder->files >= POOL_FILES_PER_DECODER || decoder->process.is_stuck)
         renew(pool, decoder);
 }
 
@@ -381,7 +309,7 @@ static bool next_message(struct pool *pool, unsigned slot, struct pool_event *ev
     uint32_t length = message_length(&decoder->in);
     enum wire_type type = (unsigned char)decoder->in.data[4];
     bool expected = decoder->state == STATE_STARTING
-                        ? type == WIRE_READY
+                        ? type == WIRE_READY && length == WIRE_READY_BYTES
                         : decoder->state == STATE_BUSY && (type == WIRE_INSPECTED || type == WIRE_FRAME);
     *bad = !expected || length > pool->options.reply_bytes;
     if (*bad || decoder->in.length - WIRE_HEADER_BYTES < length)
@@ -414,7 +342,7 @@ static void fill(struct decoder *decoder, bool *closed)
     size_t room = decoder->in.capacity - decoder->in.length;
     ssize_t received;
     do
-        received = read(decoder->replies, place, room);
+        received = read(decoder->process.replies, place, room);
     while (received < 0 && errno == EINTR);
     *closed = received <= 0;
     if (received > 0)
@@ -516,7 +444,7 @@ bool pool_wait(struct pool *pool, int timeout_ms, const int *others, size_t othe
         goto out;
     }
     for (unsigned i = 0; i < count; i++)
-        fds[i] = (struct pollfd){.fd = pool->decoders[i].replies, .events = POLLIN};
+        fds[i] = (struct pollfd){.fd = pool->decoders[i].process.replies, .events = POLLIN};
     for (size_t i = 0; i < other_count && i < OTHERS_MAX; i++)
         fds[count + i] = (struct pollfd){.fd = others[i], .events = POLLIN};
     int64_t before = now_ms();

@@ -40,6 +40,7 @@ enum wire_type {
 
 #define WIRE_HEADER_BYTES 5
 #define WIRE_MAX_DESCRIPTORS 2
+#define WIRE_READY_BYTES (5 * CONFINEMENT_PARTS + 4) /* behind its header */
 #define WIRE_REQUEST_BYTES_MAX 256 /* the longest request: convert with its options (under 100 bytes) */
 
 /* The descriptors of a decoder when it starts. */

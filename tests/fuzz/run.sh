@@ -75,8 +75,9 @@ for target in $targets; do
     start=$(used)
     spent=0
     executions=0
-    # libFuzzer counts by the clock: on a busy machine that is less of the processor.
-    while [ $((seconds - spent)) -gt 5 ]; do
+    # libFuzzer counts by the clock: on a busy machine that is less of the processor. Each start costs a look at all
+    # inputs, which is not worth a last tenth.
+    while [ $(((seconds - spent) * 10)) -gt "$seconds" ]; do
         run_for "$target" $((seconds - spent))
         now=$(($(used) - start))
         [ "$now" -gt "$spent" ] || break

@@ -51,9 +51,13 @@ static attempt_fn *find(const struct attempt *attempts, const char *name)
 static bool report(attempt_fn *run, struct error *err)
 {
     errno = 0;
-    if (run(&scene))
+    bool is_done = run(&scene);
+    int number = errno;
+    errno = 0; /* the decoder takes what stands there for the cause of a failure */
+    if (is_done)
         return error_input(err, CATEGORY_UNDECODABLE, CODE_CODEC, "%s: done", scene.name);
-    return error_input(err, CATEGORY_UNDECODABLE, CODE_CODEC, "%s: refused: %s", scene.name, strerror(errno));
+    return error_input(err, CATEGORY_UNDECODABLE, CODE_CODEC, "%s: refused: %s", scene.name,
+                       strerror(number));
 }
 
 bool __wrap_dicom_read(struct dicom *dcm, int descriptor, const struct options *options, struct error *err)
