@@ -268,6 +268,7 @@ static bool start_decoders(struct run *run, struct error *err)
                  .count = to_do < count ? (unsigned)to_do : count,
                  .memory_bytes = settings->decoder_memory_bytes,
                  .seconds = settings->decoder_seconds,
+                 .file_seconds = settings->file_seconds,
                  .reply_bytes = settings->options.max_metadata_bytes + POOL_REPLY_OVERHEAD_BYTES},
         .links_anywhere = settings->links_anywhere,
         .link_roots = (const char *const *)settings->link_roots,

@@ -85,12 +85,13 @@ static bool pictures_are_there(struct store *store)
     return true;
 }
 
-/* Failures whose cause may have passed: reading the file, writing the picture. The rest lies in the file's
- * bytes, which are the same. */
+/* Failures whose cause may have passed: reading the file, writing the picture, a decoder that was broken. The
+ * rest lies in the file's bytes, which are the same. */
 static bool may_pass(const char *code)
 {
-    static const char *const passing[] = {CODE_INPUT_MISSING, CODE_INPUT_DENIED, CODE_INPUT_IO,
-                                          CODE_INPUT_CHANGED, CODE_OUTPUT_IO,    CODE_OUTPUT_FULL};
+    static const char *const passing[] = {CODE_INPUT_MISSING, CODE_INPUT_DENIED,    CODE_INPUT_IO,
+                                          CODE_INPUT_CHANGED, CODE_OUTPUT_IO,       CODE_OUTPUT_FULL,
+                                          CODE_CRASH_SIGNAL,  CODE_DECODER_PROTOCOL};
     for (size_t i = 0; i < sizeof passing / sizeof *passing; i++)
         if (strcmp(code, passing[i]) == 0)
             return true;

@@ -22,6 +22,7 @@ enum metric {
     METRIC_DECODER_CRASHES,     /* counter: niffler_child_exits_total{reason="crash"} */
     METRIC_DECODER_TIMEOUTS,    /* counter: niffler_child_exits_total{reason="limit_time"} */
     METRIC_DECODER_NONSENSE,    /* counter: niffler_child_exits_total{reason="protocol"} */
+    METRIC_DECODER_MEMORY,      /* counter: niffler_child_exits_total{reason="limit_memory"} */
     METRIC_QUARANTINED,         /* counter */
     METRIC_RETRIES,             /* counter */
     METRIC_TASKS_SKIPPED,       /* counter: of closed and cancelled jobs */
@@ -39,6 +40,7 @@ enum metric {
     METRIC_JOBS_CANCELLED,      /* counter: niffler_job_completed_total{result="cancelled"} */
     METRIC_REDIS_UP,            /* gauge */
     METRIC_STORAGE_BREAKER,     /* gauge: niffler_storage_breaker_open */
+    METRIC_CRASH_BREAKER,       /* gauge: niffler_crash_breaker_open */
     METRIC_MAILS_SENT,          /* counter: niffler_mail_total{result="sent"} */
     METRIC_MAILS_FAILED,        /* counter: niffler_mail_total{result="failed"} */
     METRIC_LAST_PROGRESS,       /* gauge: niffler_last_progress_timestamp_seconds */

@@ -55,6 +55,7 @@ struct settings {
     enum durability durability;
     uint64_t decoder_memory_bytes;
     uint32_t decoder_seconds;
+    uint32_t file_seconds;
     char *decoder_program; /* NULL: found by itself */
     enum log_level log_level;
 

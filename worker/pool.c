@@ -29,7 +29,8 @@ struct decoder {
     int requests; /* our end of the socket */
     int replies;  /* of the pipe           */
     enum state state;
-    int64_t deadline_ms; /* of the answer that is awaited */
+    int64_t deadline_ms;      /* of the answer that is awaited */
+    int64_t file_deadline_ms; /* of the file that it has       */
     unsigned files;
     bool killed_by_deadline;
     struct buffer in; /* received, not yet handed over */
@@ -129,6 +130,7 @@ static bool start(struct pool *pool, struct decoder *decoder, struct error *err)
     decoder->replies = pipe[0];
     decoder->state = STATE_STARTING;
     decoder->deadline_ms = now_ms() + START_SECONDS * 1000;
+    decoder->file_deadline_ms = NO_DEADLINE;
     decoder->files = 0;
     decoder->killed_by_deadline = false;
     decoder->handed = 0;
@@ -159,9 +161,19 @@ static int end(struct decoder *decoder)
 static void set_cause(const struct pool *pool, const struct decoder *decoder, int status, struct error *cause)
 {
     int number = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
-    if (decoder->killed_by_deadline || number == SIGXCPU)
+    if (decoder->killed_by_deadline && decoder->deadline_ms == decoder->file_deadline_ms)
+        (void)error_input(cause, CATEGORY_DECODER, CODE_LIMIT_TIME,
+                          "the file was given up after %u s (FileSeconds)", pool->options.file_seconds);
+    else if (decoder->killed_by_deadline || number == SIGXCPU)
         (void)error_input(cause, CATEGORY_DECODER, CODE_LIMIT_TIME,
                           "the decoder was ended after %u s (DecoderSeconds)", pool->options.seconds);
+    else if (number == 0 && WEXITSTATUS(status) == WIRE_EXIT_MEMORY)
+        (void)error_input(cause, CATEGORY_DECODER, CODE_LIMIT_MEMORY,
+                          "the decoder ended because it had no memory left (DecoderMemory, %llu bytes)",
+                          (unsigned long long)pool->options.memory_bytes);
+    else if (number == SIGKILL)
+        (void)error_input(cause, CATEGORY_DECODER, CODE_CRASH_SIGNAL,
+                          "the decoder was killed by signal 9, as the system does when memory runs out");
     else if (number != 0)
         (void)error_input(cause, CATEGORY_DECODER, CODE_CRASH_SIGNAL,
                           "the decoder was killed by signal %d (%s)", number, strsignal(number));
@@ -190,6 +202,7 @@ static bool replace(struct pool *pool, unsigned slot, const struct error *why, s
     if (was_busy) {
         event->kind = POOL_DIED;
         event->slot = (int)slot;
+        event->is_fresh = decoder->files <= 1;
         if (why != NULL)
             event->cause = *why;
         else
@@ -201,6 +214,17 @@ static bool replace(struct pool *pool, unsigned slot, const struct error *why, s
                          pool->program, event->cause.text);
     }
     return start(pool, decoder, err);
+}
+
+static void renew(struct pool *pool, struct decoder *decoder)
+{
+    struct error ignored;
+    (void)end(decoder);
+    if (start(pool, decoder, &ignored))
+        return;
+    /* Left without a process: the next pool_wait() tries again, and says why it cannot. */
+    decoder->state = STATE_STARTING;
+    decoder->deadline_ms = 0;
 }
 
 /* ---- public ---- */
@@ -264,7 +288,13 @@ void pool_send(struct pool *pool, int slot, const struct buffer *request, const 
     struct error ignored; /* a decoder that is gone is found, with its cause, by pool_wait() */
     decoder->state = STATE_BUSY;
     decoder->files += is_new_file;
-    decoder->deadline_ms = now_ms() + (int64_t)pool->options.seconds * 1000;
+    int64_t now = now_ms();
+    if (is_new_file)
+        decoder->file_deadline_ms =
+            pool->options.file_seconds > 0 ? now + (int64_t)pool->options.file_seconds * 1000 : NO_DEADLINE;
+    decoder->deadline_ms = now + (int64_t)pool->options.seconds * 1000;
+    if (decoder->deadline_ms > decoder->file_deadline_ms)
+        decoder->deadline_ms = decoder->file_deadline_ms;
     if (!wire_send(decoder->requests, request->data, request->length, descriptors, descriptor_count,
                    &ignored))
         return;
@@ -273,17 +303,27 @@ void pool_send(struct pool *pool, int slot, const struct buffer *request, const 
 void pool_release(struct pool *pool, int slot)
 {
     struct decoder *decoder = &pool->decoders[slot];
-    struct error ignored;
     decoder->state = STATE_IDLE;
-    decoder->deadline_ms = NO_DEADLINE;
-    if (decoder->files < POOL_FILES_PER_DECODER)
-        return;
-    (void)end(decoder);
-    if (!start(pool, decoder, &ignored)) {
-        /* Left without a process: the next pool_wait() tries again, and says why it cannot. */
-        decoder->state = STATE_STARTING;
-        decoder->deadline_ms = 0;
+    decoder->deadline_ms = decoder->file_deadline_ms = NO_DEADLINE;
+    if (decoder->files >= POOL_FILES_PER_DECODER)
+        renew(pool, decoder);
+}
+
+int pool_fresh_slot(struct pool *pool)
+{
+    struct decoder *used = NULL;
+    bool is_coming = false;
+    for (unsigned i = 0; i < pool->options.count; i++) {
+        struct decoder *decoder = &pool->decoders[i];
+        if (decoder->state == STATE_IDLE && decoder->files == 0)
+            return (int)i;
+        if (decoder->state == STATE_IDLE)
+            used = decoder;
+        is_coming |= decoder->state == STATE_STARTING;
     }
+    if (!is_coming && used != NULL)
+        renew(pool, used);
+    return -1;
 }
 
 /* ---- receiving ---- */
@@ -323,6 +363,7 @@ static bool next_message(struct pool *pool, unsigned slot, struct pool_event *ev
     event->type = type;
     event->body = (const uint8_t *)decoder->in.data + WIRE_HEADER_BYTES;
     event->length = length;
+    event->is_fresh = decoder->files <= 1;
     decoder->handed = WIRE_HEADER_BYTES + (size_t)length;
     if (type == WIRE_READY) {
         decoder->state = STATE_IDLE;
@@ -382,6 +423,14 @@ static bool check_deadlines(struct pool *pool, int64_t now, struct pool_event *e
     return true;
 }
 
+static void give_time(struct decoder *decoder, int64_t gap)
+{
+    if (decoder->deadline_ms != NO_DEADLINE)
+        decoder->deadline_ms += gap;
+    if (decoder->file_deadline_ms != NO_DEADLINE)
+        decoder->file_deadline_ms += gap;
+}
+
 /* If this process itself stood still (stopped, starved), the decoders get that time back. */
 static int64_t look_at_clock(struct pool *pool, int64_t waited_until)
 {
@@ -389,8 +438,7 @@ static int64_t look_at_clock(struct pool *pool, int64_t waited_until)
     int64_t gap = now - (waited_until > pool->loop_ms ? waited_until : pool->loop_ms);
     if (gap > STALL_MS)
         for (unsigned i = 0; i < pool->options.count; i++)
-            if (pool->decoders[i].deadline_ms != NO_DEADLINE)
-                pool->decoders[i].deadline_ms += gap;
+            give_time(&pool->decoders[i], gap);
     pool->loop_ms = now;
     return now;
 }

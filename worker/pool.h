@@ -31,7 +31,8 @@ struct pool_options {
     const char *program;   /* path of niffler-png-decoder                           */
     unsigned count;        /* decoders                                              */
     uint64_t memory_bytes; /* address space of each, beyond its libraries           */
-    uint32_t seconds;      /* CPU and wall-clock time of a file or a further frame  */
+    uint32_t seconds;      /* CPU and wall-clock time of a header or a frame        */
+    uint32_t file_seconds; /* wall-clock time of a file with all its frames; 0: any */
     uint64_t reply_bytes;  /* the longest reply; a longer one is nonsense           */
 };
 
@@ -44,6 +45,10 @@ void pool_stop(struct pool *pool); /* kills and reaps; accepts NULL */
 
 /* A slot that is IDLE, or -1. */
 int pool_idle_slot(const struct pool *pool);
+
+/* A slot that is IDLE and whose decoder has had no file, or -1. Where there is none, an idle decoder is
+ * replaced by such a one, which pool_wait() waits for. */
+int pool_fresh_slot(struct pool *pool);
 
 /* Send a request (wire_write_…()) with its descriptors (borrowed; the decoder gets copies), and start the
  * deadline. The slot is BUSY then. A decoder that is gone is reported by pool_wait(). `is_new_file` counts
@@ -67,7 +72,9 @@ struct pool_event {
     enum wire_type type; /* of a reply                                                 */
     const uint8_t *body; /* borrowed until the next pool_wait(), pool_send() or pool_release() */
     size_t length;
-    struct error cause; /* ERROR_INPUT, category 4: crash_signal, limit_time, decoder_protocol */
+    bool is_fresh; /* of a reply or a death: the decoder had no file before this one */
+    struct error
+        cause; /* ERROR_INPUT, category 4: crash_signal, limit_time, limit_memory, decoder_protocol */
 };
 
 /* Wait for one event, at most timeout_ms (-1: for ever).

@@ -91,7 +91,9 @@ void wire_write_convert(struct buffer *out, const struct wire_convert *convert)
     put_u32(out, o->max_frames);
     put_u32(out, o->max_attributes);
     put_u32(out, o->max_nesting);
+    put_u32(out, o->max_items);
     put_u64(out, o->max_metadata_bytes);
+    put_u64(out, o->max_picture_bytes);
     put_u8(out, convert->has_output);
     end_message(out, start);
 }
@@ -248,7 +250,9 @@ bool wire_read_convert(const uint8_t *bytes, size_t length, struct wire_convert 
     o->max_frames = get_u32(&in);
     o->max_attributes = get_u32(&in);
     o->max_nesting = get_u32(&in);
+    o->max_items = get_u32(&in);
     o->max_metadata_bytes = get_u64(&in);
+    o->max_picture_bytes = get_u64(&in);
     out->has_output = get_bool(&in);
     return finish(&in, "convert", err);
 }

@@ -24,6 +24,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/alloc.h"
 #include "common/buffer.h"
 #include "common/error.h"
 #include "common/options.h"
@@ -44,6 +45,9 @@ enum wire_type {
 #define WIRE_CONTROL_DESCRIPTOR 3
 #define WIRE_REPLY_DESCRIPTOR 4
 #define WIRE_FREE_DESCRIPTOR 5 /* the first that is none of them */
+
+/* Exit status of a decoder that ended because memory was not to be had. */
+#define WIRE_EXIT_MEMORY ALLOC_EXIT_STATUS
 
 /* ---- typed elements ---------------------------------------------------------------------------
  *

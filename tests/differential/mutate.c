@@ -291,6 +291,17 @@ static void deflate_data_set(const struct seed *seed, struct buffer *out)
     buffer_clear(&plain);
 }
 
+void seed_splice(const struct seed *seed, size_t at, size_t end, const void *bytes, size_t length,
+                 struct buffer *out)
+{
+    buffer_truncate(out, 0);
+    buffer_append(out, seed->bytes, at);
+    buffer_append(out, bytes, length);
+    buffer_append(out, seed->bytes + end, seed->length - end);
+    if (seed->deflated)
+        deflate_data_set(seed, out);
+}
+
 enum mutation seed_mutate(const struct seed *seed, struct dice *dice, struct buffer *out)
 {
     static void (*const mutations[MUTATIONS])(const struct draft *) = {

@@ -34,8 +34,9 @@ struct dice {
 /* A number below `below`, which is not 0. The same everywhere. */
 uint64_t dice_roll(struct dice *dice, uint64_t below);
 
-/* Make a seed of a file (copied): false where its structure is not that of a valid file, or it is longer than
- * `most` bytes with its pixel data cut down to a few. */
+/* Make a seed of a file (copied): false where its structure is not that of a valid file. seed_make() cuts the
+ * pixel data down to a few bytes, and refuses what is longer than `most` nevertheless. */
+bool seed_read(struct seed *seed, const uint8_t *bytes, size_t length);
 bool seed_make(struct seed *seed, const uint8_t *bytes, size_t length, size_t most);
 void seed_clear(struct seed *seed);
 
@@ -60,5 +61,10 @@ enum mutation {
 /* A changed copy of the seed into `out` (emptied before), as a file: deflated where the seed is. Returns what
  * was done. */
 enum mutation seed_mutate(const struct seed *seed, struct dice *dice, struct buffer *out);
+
+/* A copy of the seed into `out` (emptied before) in which `length` bytes stand in place of those from `at` to
+ * `end`, as a file. */
+void seed_splice(const struct seed *seed, size_t at, size_t end, const void *bytes, size_t length,
+                 struct buffer *out);
 
 #endif

@@ -160,17 +160,24 @@ static bool read_meta_header(struct seed *seed)
     return syntax[0] != '\0' && at < META_MOST;
 }
 
-bool seed_make(struct seed *seed, const uint8_t *bytes, size_t length, size_t most)
+bool seed_read(struct seed *seed, const uint8_t *bytes, size_t length)
 {
     *seed = (struct seed){.length = length};
     seed->bytes = xmalloc(length + 1);
     memcpy(seed->bytes, bytes, length);
     bool ok = read_meta_header(seed) && (!seed->deflated || inflate_data_set(seed)) && find_spots(seed);
-    if (ok) {
-        cut_pixels(seed);
-        seed->spot_count = 0;
-        ok = seed->length <= most && find_spots(seed);
-    }
+    if (!ok)
+        seed_clear(seed);
+    return ok;
+}
+
+bool seed_make(struct seed *seed, const uint8_t *bytes, size_t length, size_t most)
+{
+    if (!seed_read(seed, bytes, length))
+        return false;
+    cut_pixels(seed);
+    seed->spot_count = 0;
+    bool ok = seed->length <= most && find_spots(seed);
     if (!ok)
         seed_clear(seed);
     return ok;

@@ -43,7 +43,18 @@ static void misbehave(const char *mode)
         (void)signal(SIGXCPU, SIG_DFL);
         (void)raise(SIGXCPU);
     } else if (strcmp(mode, "exit") == 0) {
-        _exit(3);
+        _exit(5);
+    } else if (strcmp(mode, "memory") == 0) {
+        _exit(WIRE_EXIT_MEMORY);
+    } else if (strcmp(mode, "kill") == 0) {
+        (void)raise(SIGKILL);
+    } else if (strcmp(mode, "frames") == 0) { /* one after the other, without end, each in good time */
+        struct wire_frame frame = {0};
+        (void)usleep(400000);
+        wire_write_frame(&out, &frame);
+        send_bytes(&out);
+        buffer_clear(&out);
+        return;
     } else if (strcmp(mode, "hang") == 0) {
         for (;;)
             (void)pause();

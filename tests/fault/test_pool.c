@@ -92,6 +92,7 @@ static void each_way_to_end_has_its_cause_and_a_successor(void **state)
         {"segv", CODE_CRASH_SIGNAL},     {"abort", CODE_CRASH_SIGNAL},
         {"cpu", CODE_LIMIT_TIME},        {"hang", CODE_LIMIT_TIME},
         {"exit", CODE_DECODER_PROTOCOL}, {"nonsense", CODE_DECODER_PROTOCOL},
+        {"memory", CODE_LIMIT_MEMORY},   {"kill", CODE_CRASH_SIGNAL},
         {"huge", CODE_DECODER_PROTOCOL}, {"close", CODE_DECODER_PROTOCOL},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -109,6 +110,68 @@ static void each_way_to_end_has_its_cause_and_a_successor(void **state)
         }
         pool_stop(pool);
     }
+}
+
+/* Each frame has its time, but all of them have an end. */
+static void frames_without_end_meet_the_limit_of_the_file(void **state)
+{
+    (void)state;
+    struct pool *pool;
+    struct error err;
+    struct buffer request = {0};
+    struct pool_options options = options_of(program);
+    struct pool_event event;
+    int frames = 0;
+    options.file_seconds = 2;
+    set_mode("frames");
+    assert_true(pool_start(&pool, &options, &err));
+    wire_write_frame_request(&request, &(struct wire_frame_request){.frame_index = 0});
+    pool_send(pool, 0, &request, NULL, 0, true);
+    for (;;) {
+        assert_true(pool_wait(pool, 5000, NULL, 0, &event, &err));
+        if (event.kind == POOL_DIED)
+            break;
+        assert_int_equal(event.kind, POOL_REPLY);
+        assert_in_range(++frames, 1, 6);
+        pool_send(pool, 0, &request, NULL, 0, false);
+    }
+    assert_string_equal(event.cause.code, CODE_LIMIT_TIME);
+    assert_string_equal(event.cause.text, "the file was given up after 2 s (FileSeconds)");
+    assert_in_range(frames, 2, 5);
+    buffer_clear(&request);
+    pool_stop(pool);
+}
+
+/* Of decoders that all had files, one is replaced; of others, the fresh one is taken. */
+static void a_fresh_decoder_is_one_without_a_file(void **state)
+{
+    (void)state;
+    struct pool *pool;
+    struct error err;
+    struct buffer request = {0};
+    struct pool_options options = options_of(program);
+    struct pool_event event;
+    set_mode("frames");
+    assert_true(pool_start(&pool, &options, &err));
+    wire_write_frame_request(&request, &(struct wire_frame_request){.frame_index = 0});
+    for (int slot = 0; slot < 2; slot++) {
+        assert_int_equal(pool_fresh_slot(pool), slot);
+        pool_send(pool, slot, &request, NULL, 0, true);
+    }
+    assert_int_equal(pool_fresh_slot(pool), -1); /* nobody is idle */
+    for (int replies = 0; replies < 2; replies++) {
+        assert_true(pool_wait(pool, 5000, NULL, 0, &event, &err));
+        assert_int_equal(event.kind, POOL_REPLY);
+        pool_release(pool, event.slot);
+    }
+    assert_int_equal(pool_fresh_slot(pool), -1); /* but one comes */
+    int fresh = -1;
+    for (int i = 0; i < 100 && (fresh = pool_fresh_slot(pool)) < 0; i++)
+        assert_true(pool_wait(pool, 100, NULL, 0, &event, &err));
+    assert_in_range(fresh, 0, 1);
+    assert_true(pool_idle_slot(pool) >= 0);
+    buffer_clear(&request);
+    pool_stop(pool);
 }
 
 static void an_answer_nobody_asked_for_ends_the_decoder(void **state)
@@ -148,6 +211,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_way_to_end_has_its_cause_and_a_successor),
+        cmocka_unit_test(frames_without_end_meet_the_limit_of_the_file),
+        cmocka_unit_test(a_fresh_decoder_is_one_without_a_file),
         cmocka_unit_test(an_answer_nobody_asked_for_ends_the_decoder),
         cmocka_unit_test(a_program_that_cannot_start_is_fatal_by_name),
     };

@@ -226,6 +226,21 @@ static void test_constant_and_extreme_floats(void **state)
     assert_int_equal(out[2], 255);
 }
 
+/* A slope that leads beyond what a double holds: what has no value does not count, and is white or black. */
+static void test_values_beyond_a_double(void **state)
+{
+    (void)state;
+    int16_t values[] = {-1000, 0, 1, 2, 1000};
+    uint8_t out[5];
+    struct display_frame frame = shown(DISPLAY_ALL);
+    struct codec_samples in = grey(values, 5, 2, true);
+    frame.modality.slope = 5e307;
+    struct render_plan plan = plan_of(&in, &frame, false, out);
+    assert_true(plan.offset == 0 && plan.maximum == 1e308);
+    const uint8_t expected[] = {0, 0, 128, 255, 255};
+    assert_memory_equal(out, expected, sizeof out);
+}
+
 /* Grey below the palette's first value, its colours from there on; beyond its end the last. */
 static void test_supplemental_palette(void **state)
 {
@@ -287,7 +302,7 @@ int main(void)
         TEST(test_every_type_of_sample),        TEST(test_values_by_hand),
         TEST(test_all_values_but_the_padding),  TEST(test_percentiles),
         TEST(test_constant_and_extreme_floats), TEST(test_supplemental_palette),
-        TEST(test_colour_is_not_windowed),
+        TEST(test_colour_is_not_windowed),      TEST(test_values_beyond_a_double),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -90,6 +90,12 @@ static void test_range(void **state)
     expect(voi_apply(&voi, NAN), 0, 0);
     expect(voi_apply(&voi, INFINITY), 1, 0);
     expect(voi_apply(&voi, -INFINITY), 0, 0);
+    /* A window whose ends lie beyond what a double holds. */
+    voi = voi_linear(-1e308, 1.7e308);
+    assert_true(isfinite(voi.low) && voi_apply(&voi, -1e308) > 0 && voi_apply(&voi, -1e308) < 1);
+    expect(voi_apply(&voi, INFINITY), 1, 0);
+    voi = voi_range(-INFINITY, INFINITY);
+    expect(voi_apply(&voi, 0), 0.5, 0);
 }
 
 static void test_table(void **state)
@@ -124,6 +130,7 @@ static void test_modality(void **state)
     expect(modality_apply(&table, 11), 400, 11);
     expect(modality_apply(&table, 13), 300, 13);
     expect(modality_apply(&MODALITY_IDENTITY, 5), 5, 5);
+    assert_true(isnan(modality_apply(&table, NAN))); /* of float samples; so that it becomes black */
 }
 
 int main(void)

@@ -143,12 +143,17 @@ static void convert_and_frame_come_back_as_written(void **state)
                                        .frame_number = 9,
                                        .max_pixels = UINT64_MAX,
                                        .max_nesting = 64,
-                                       .max_metadata_bytes = 1ull << 40};
+                                       .max_items = 100000,
+                                       .max_metadata_bytes = 1ull << 40,
+                                       .max_picture_bytes = 1ull << 41};
     wire_write_convert(&message, &convert);
     assert_true(message.length <= WIRE_REQUEST_BYTES_MAX);
     assert_true(wire_read_convert((const uint8_t *)message.data + WIRE_HEADER_BYTES,
                                   message.length - WIRE_HEADER_BYTES, &convert_back, &err));
     assert_memory_equal(&convert_back.options.max_pixels, &convert.options.max_pixels, 8);
+    assert_int_equal(convert_back.options.max_items, 100000);
+    assert_true(convert_back.options.max_metadata_bytes == 1ull << 40);
+    assert_true(convert_back.options.max_picture_bytes == 1ull << 41);
     assert_int_equal(convert_back.options.pixel_scaling, PIXEL_SCALING_STORED);
     assert_int_equal(convert_back.options.window, WINDOW_VALUES);
     assert_int_equal(convert_back.options.window_index, 3);

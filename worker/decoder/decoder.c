@@ -6,9 +6,10 @@
  * (worker/wire.h). All others are closed. Input and output files come over the control socket; no path is
  * ever seen.
  *
- * Exit status: 0 the worker closed the socket; 2 started wrongly; 70 a request that no worker of ours sends;
- * a signal is a crash, which costs the file at hand. */
+ * Exit status: 0 the worker closed the socket; 2 started wrongly; 3 no memory (WIRE_EXIT_MEMORY); 70 a
+ * request that no worker of ours sends; a signal is a crash, which costs the file at hand. */
 #include <errno.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,11 +26,15 @@
 #include "worker/decoder/png/pngout.h"
 #include "worker/decoder/render/render.h"
 #include "worker/decoder/render/render_window.h"
+#include "worker/decoder/last_words.h"
 #include "worker/decoder/sandbox.h"
 #include "worker/wire.h"
 
 #define EXIT_USAGE 2
 #define EXIT_BUG 70
+#define HELD_MOST                                                                               \
+    ((uint64_t)64 << 20) /* that a decoder keeps from file to file: usual frames and their PNGs \
+                          */
 
 struct decoder {
     struct dicom *dcm;
@@ -39,6 +44,7 @@ struct decoder {
     struct render_window *window;
     struct pngout *png;
     struct extras extras;
+    uint64_t memory_bytes;
     uint32_t cpu_seconds;
     bool is_limited;
     time_t limited_at_s;    /* CPU time used, when the limit was set last */
@@ -101,6 +107,7 @@ static bool write_picture(struct decoder *dec, const struct codec_samples *sampl
             extras_overlays(&dec->extras, dec->dcm, dec->image, &decoded, &dec->options, &notes);
     }
     pngout_set_compression(dec->png, dec->options.png_compression);
+    pngout_set_limit(dec->png, dec->options.max_picture_bytes);
     return pngout_write(dec->png, output, &shape, &chunks, next_row, &source, &frame->png_bytes, err);
 }
 
@@ -129,6 +136,19 @@ static bool niffler_refuses(struct decoder *dec, const struct codec_samples *sam
     return false;
 }
 
+/* The failure of `err`. What a codec refused because it had no memory is a limit that was met; the limit's
+ * name and value stand behind each such reason. */
+static void set_failure(const struct decoder *dec, struct wire_failure *failure, struct error *err)
+{
+    if (err->kind == ERROR_INPUT && strcmp(err->code, CODE_CODEC) == 0 && last_words_is_memory())
+        (void)error_input(err, CATEGORY_DECODER, CODE_LIMIT_MEMORY, "the codec has not enough memory");
+    wire_failure_from_error(failure, err);
+    size_t length = strlen(failure->reason);
+    if (strcmp(failure->code, CODE_LIMIT_MEMORY) == 0)
+        (void)snprintf(failure->reason + length, sizeof failure->reason - length,
+                       " (DecoderMemory, %llu bytes)", (unsigned long long)dec->memory_bytes);
+}
+
 static void answer_frame(struct decoder *dec, uint32_t frame_index, int output)
 {
     struct wire_frame frame = {.frame_index = frame_index};
@@ -144,7 +164,7 @@ static void answer_frame(struct decoder *dec, uint32_t frame_index, int output)
     if (ok)
         ok = write_picture(dec, samples, output, &frame, &err);
     if (!ok)
-        wire_failure_from_error(&frame.failure, &err);
+        set_failure(dec, &frame.failure, &err);
     wire_write_frame(&dec->reply, &frame);
 }
 
@@ -240,12 +260,43 @@ static void allow_cpu(struct decoder *dec)
     dec->limited_at_s = is_known ? used.tv_sec : 0;
 }
 
+static void make_parts(struct decoder *dec)
+{
+    dec->dcm = dicom_new();
+    dec->image = image_new();
+    dec->display = display_new();
+    dec->window = render_window_new();
+    dec->png = pngout_new();
+}
+
+/* Buffers are used again for the next file. What a large one left behind would be missing for what others
+ * need of DecoderMemory, so that whether a file is converted would hang on the one before it. */
+static void give_back(struct decoder *dec)
+{
+    struct mallinfo2 held = mallinfo2();
+    uint64_t most = dec->memory_bytes / 4 < HELD_MOST ? dec->memory_bytes / 4 : HELD_MOST;
+    if (held.uordblks + held.hblkhd < most)
+        return;
+    dicom_free(dec->dcm);
+    image_free(dec->image);
+    display_free(dec->display);
+    render_window_free(dec->window);
+    pngout_free(dec->png);
+    extras_clear(&dec->extras);
+    functional_groups_clear(&dec->groups);
+    buffer_clear(&dec->elements);
+    buffer_clear(&dec->reply);
+    make_parts(dec);
+    (void)malloc_trim(0);
+}
+
 static void answer_convert(struct decoder *dec, const struct wire_convert *convert, int input, int output)
 {
     struct wire_inspected inspected = {0};
     struct error err = {0};
     if (dec->input >= 0)
         (void)close(dec->input);
+    give_back(dec);
     dec->input = input;
     dec->options = convert->options;
     dec->has_image = false;
@@ -253,7 +304,7 @@ static void answer_convert(struct decoder *dec, const struct wire_convert *conve
     buffer_truncate(&dec->elements, 0);
     allow_cpu(dec);
     if (!inspect(dec, &inspected, &err))
-        wire_failure_from_error(&inspected.failure, &err);
+        set_failure(dec, &inspected.failure, &err);
     printable(inspected.transfer_syntax);
     inspected.elements = (const uint8_t *)dec->elements.data;
     inspected.elements_length = dec->elements.length;
@@ -327,6 +378,7 @@ static void answer(struct decoder *dec, struct request *request)
     struct wire_frame_request frame;
     struct error err;
     int output = -1;
+    last_words_forget();
     if (request->type == WIRE_CONVERT && wire_read_convert(request->body, request->length, &convert, &err) &&
         request->descriptor_count == 1u + convert.has_output) {
         output = convert.has_output ? request->descriptors[1] : -1;
@@ -363,13 +415,11 @@ int main(int argc, char **argv)
     (void)signal(SIGPIPE, SIG_IGN); /* a worker that is gone is met by leaving */
     (void)signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes is an error of the write, not a death */
     (void)close_range(WIRE_FREE_DESCRIPTOR, ~0u, 0);
+    last_words_prepare();
     codec_init();
-    struct decoder dec = {.dcm = dicom_new(),
-                          .image = image_new(),
-                          .display = display_new(),
-                          .window = render_window_new(),
-                          .png = pngout_new(),
-                          .input = -1};
+    struct decoder dec = {.input = -1};
+    make_parts(&dec);
+    dec.memory_bytes = memory_bytes;
     dec.cpu_seconds = (uint32_t)cpu_seconds;
     if (!sandbox_enter(&(struct sandbox_limits){memory_bytes}, &err)) {
         (void)fprintf(stderr, "niffler-png-decoder: %s\n", err.text);

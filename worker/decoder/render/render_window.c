@@ -53,10 +53,9 @@ static size_t collect_values(struct render_window *window, const struct codec_sa
     for (size_t i = 0; i < pixels; i++)
         window->counts[codec_sample(in, i) - lowest]++;
     for (size_t i = 0; i < range; i++) {
-        double sample = plan->lowest + (double)i;
-        if (window->counts[i] > 0 && counts(window->frame, sample))
-            window->occurrences[used++] =
-                (struct occurrence){modality_apply(&window->modality, sample), window->counts[i]};
+        double sample = plan->lowest + (double)i, value = modality_apply(&window->modality, sample);
+        if (window->counts[i] > 0 && counts(window->frame, sample) && isfinite(value))
+            window->occurrences[used++] = (struct occurrence){value, window->counts[i]};
     }
     return used;
 }

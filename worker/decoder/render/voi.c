@@ -1,5 +1,6 @@
 #include "worker/decoder/render/voi.h"
 
+#include <float.h>
 #include <math.h>
 
 /* The whole number nearest to a value, as an index that no table exceeds. */
@@ -10,14 +11,21 @@ static int64_t nearest(double value)
 
 double modality_apply(const struct modality *modality, double stored)
 {
-    if (modality->lut != NULL)
+    if (modality->lut != NULL && !isnan(stored)) /* of which there is no nearest entry */
         return lut_look_up(modality->lut, nearest(stored));
     return stored * modality->slope + modality->intercept;
 }
 
+/* The nearest value that calculations can go on with. */
+static double within_double(double value)
+{
+    return fmin(fmax(value, -DBL_MAX), DBL_MAX);
+}
+
+/* Ends of a window that a double does not hold any more would make no number of everything between. */
 struct voi voi_range(double low, double high)
 {
-    return (struct voi){.kind = VOI_RANGE, .low = low, .high = high};
+    return (struct voi){.kind = VOI_RANGE, .low = within_double(low), .high = within_double(high)};
 }
 
 struct voi voi_linear(double center, double width)

@@ -17,6 +17,7 @@ struct modality {
 };
 #define MODALITY_IDENTITY ((struct modality){1, 0, NULL})
 
+/* Of NaN NaN. */
 double modality_apply(const struct modality *modality, double stored);
 
 struct voi {
@@ -35,7 +36,8 @@ struct voi voi_linear(double center, double width);
 /* LINEAR_EXACT (C.11.2.1.3.2) and SIGMOID (C.11.2.1.3.1): `width` above 0. */
 struct voi voi_linear_exact(double center, double width);
 struct voi voi_sigmoid(double center, double width);
-/* All from low to high; where they are equal, everything is black. */
+/* All from low to high, which lie as near to what was asked for as a double can; where they are equal,
+ * everything is black. */
 struct voi voi_range(double low, double high);
 struct voi voi_table(const struct lut *lut);
 
