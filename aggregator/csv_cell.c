@@ -63,7 +63,7 @@ static bool is_formula(const char *text, size_t length)
     static const char wide[][4] = {"\xef\xbc\x9d", "\xef\xbc\x8b", "\xef\xbc\x8d", "\xef\xbc\xa0"};
     if (length == 0)
         return false;
-    if (memchr("=+-@\t\r\n", text[0], 7) != NULL)
+    if (text[0] != '\0' && strchr("=+-@\t\r\n", text[0]) != NULL)
         return !is_all_numbers(text, length);
     for (size_t i = 0; i < sizeof wide / sizeof *wide; i++)
         if (length >= 3 && memcmp(text, wide[i], 3) == 0)

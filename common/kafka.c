@@ -272,7 +272,7 @@ static bool create_topic(struct kafka_client *client, const char *name, unsigned
                              name);
         if (!was_made)
             was_made = create(client, name, partitions, replication, left_ms(start_ms, patience_ms), err);
-        if (!was_made && (err->kind != ERROR_RETRY || is_over))
+        if (!was_made && err->kind != ERROR_RETRY)
             return false;
         (void)rd_kafka_poll(client->handle, 100);
     }

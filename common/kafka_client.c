@@ -250,7 +250,7 @@ bool kafka_client_count_partitions(struct kafka_client *client, const char *topi
         int64_t left = patience_ms < 0 ? -1 : start + patience_ms - meter_now_ms();
         if (!kafka_client_ask(client, topic, left < 0 && patience_ms >= 0 ? 0 : (int)left, &metadata, err))
             return false;
-        assert(metadata->topic_cnt == 1);
+        assert(metadata != NULL && metadata->topic_cnt == 1);
         rd_kafka_resp_err_t code = metadata->topics[0].err;
         if (code == RD_KAFKA_RESP_ERR_NO_ERROR)
             *partitions = (unsigned)metadata->topics[0].partition_cnt;

@@ -17,12 +17,22 @@ style_test(format_c ${style}/check_format.sh ${PROJECT_SOURCE_DIR} c)
 style_test(format_sh ${style}/check_format.sh ${PROJECT_SOURCE_DIR} sh)
 style_test(links ${Python3_EXECUTABLE} ${style}/check_binaries.py links
            $<TARGET_FILE:niffler-png> $<TARGET_FILE:niffler-png-decoder>)
+style_test(hardened ${Python3_EXECUTABLE} ${style}/check_binaries.py hardened
+           $<TARGET_FILE:niffler-png> $<TARGET_FILE:niffler-png-decoder>)
 style_test(test_names ${Python3_EXECUTABLE} ${style}/check_binaries.py tests ${PROJECT_BINARY_DIR})
 # Sanitizers put variables of their own into every object: this rule is read off the plain build.
 if(NOT NIFFLER_SANITIZE)
     style_test(globals ${Python3_EXECUTABLE} ${style}/check_binaries.py globals $<TARGET_FILE:base>
                $<TARGET_FILE:common> $<TARGET_FILE:producer> $<TARGET_FILE:worker> $<TARGET_FILE:aggregator>
                $<TARGET_FILE:decoder_core>)
+    # Once is enough. The programs of a release are built for it, in a folder of their own that stays for the next time.
+    find_program(CLANG_TIDY clang-tidy REQUIRED)
+    find_program(CPPCHECK cppcheck REQUIRED)
+    style_test(release ${style}/check_release.sh ${PROJECT_SOURCE_DIR} ${PROJECT_BINARY_DIR}/release-check)
+    style_test(tidy ${Python3_EXECUTABLE} ${style}/lint.py tidy ${PROJECT_SOURCE_DIR} ${PROJECT_BINARY_DIR})
+    style_test(cppcheck ${Python3_EXECUTABLE} ${style}/lint.py cppcheck ${PROJECT_SOURCE_DIR} ${PROJECT_BINARY_DIR})
+    set_tests_properties(style.release style.tidy PROPERTIES TIMEOUT 1200 PROCESSORS 2)
+    set_tests_properties(style.cppcheck PROPERTIES TIMEOUT 600 PROCESSORS 2)
 endif()
 
 add_test(NAME e2e.install

@@ -3,6 +3,8 @@
 
     check_binaries.py globals LIBRARY...       no variable that can change, but those listed here with their reason
     check_binaries.py links PROGRAM DECODER    what the two programs need at run time, and what they must not
+    check_binaries.py hardened PROGRAM...      what makes a mistake harder to use: read off the programs of any build
+    check_binaries.py fortified PROGRAM...     the same, and what only optimised builds have
     check_binaries.py tests BUILD_FOLDER       every test: a name of its own, a group, its label, a time limit
 """
 import json
@@ -73,6 +75,38 @@ def check_links(programs):
             yield f'{path} does not need {NEEDED[role]}: is it the right program?'
 
 
+def check_hardened(programs):
+    """As checksec does: position-independent, all relocated before the start and then read-only, no stack that runs code or
+    library beside the program, canaries on the stack, and landing pads for indirect calls where the machine has them."""
+    machine = {'Advanced Micro Devices X86-64': r'\bendbr64\b', 'AArch64': r'\b(bti|paciasp)\b'}
+    for path in programs:
+        head, segments, dynamic = (output('readelf', flag, path) for flag in ('-hW', '-lW', '-dW'))
+        if not re.search(r'Type: +DYN ', head) or 'PIE' not in dynamic:
+            yield f'{path} is not position-independent'
+        if 'GNU_RELRO' not in segments:
+            yield f'{path} leaves its tables of functions writable'
+        if not re.search(r'BIND_NOW|Flags:.*\bNOW\b', dynamic):
+            yield f'{path} looks its functions up while it runs'
+        if not re.search(r'GNU_STACK.* RW ', segments):
+            yield f'{path} has a stack that can run code'
+        if re.search(r'LOAD.* RWE ', segments):
+            yield f'{path} has memory that can be written and run'
+        if re.search(r'\((RPATH|RUNPATH|TEXTREL)\)', dynamic):
+            yield f'{path} takes libraries from a folder of its own, or patches its code'
+        if '__stack_chk_fail' not in output('nm', '-D', path):
+            yield f'{path} has no canaries on its stack'
+        for name, pad in machine.items():
+            if name in head and not re.search(pad, output('objdump', '-d', '--disassemble=main', path)):
+                yield f'{path} has no landing pads for indirect calls'
+
+
+def check_fortified(programs):
+    yield from check_hardened(programs)
+    for path in programs:
+        if len(re.findall(r' U __\w+_chk\b', output('nm', '-D', path))) < 4:
+            yield f'{path} does not check the sizes of what it copies (_FORTIFY_SOURCE)'
+
+
 def check_tests(folders):
     listed = json.loads(output('ctest', '--test-dir', folders[0], '--show-only=json-v1'))['tests']
     names = [test['name'] for test in listed]
@@ -98,7 +132,8 @@ def check_tests(folders):
 
 
 def main():
-    modes = {'globals': check_globals, 'links': check_links, 'tests': check_tests}
+    modes = {'globals': check_globals, 'links': check_links, 'hardened': check_hardened, 'fortified': check_fortified,
+             'tests': check_tests}
     if len(sys.argv) < 3 or sys.argv[1] not in modes:
         raise SystemExit(__doc__)
     complaints = list(modes[sys.argv[1]](sys.argv[2:]))
