@@ -15,6 +15,7 @@
 #include "common/alloc.h"
 #include "common/files.h"
 #include "common/meter.h"
+#include "common/nolink.h"
 
 #define OWN_FOLDER ".niffler-png"
 #define TRIAL_BYTES 65536
@@ -102,11 +103,11 @@ static bool try_writing(int root, int *number, struct error *err)
     bool ok = false;
     int dir = -1;
     fill_trial(bytes);
-    if (mkdirat(root, OWN_FOLDER, 0700) != 0 && errno != EEXIST) {
+    if (nolink_mkdir(root, OWN_FOLDER, 0700) != 0 && errno != EEXIST) {
         (void)error_errno(err, ERROR_RETRY, "cannot make the folder " OWN_FOLDER);
         goto out;
     }
-    dir = openat(root, OWN_FOLDER, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    dir = nolink_open(root, OWN_FOLDER, O_RDONLY | O_DIRECTORY, 0);
     if (dir < 0) {
         (void)error_errno(err, ERROR_RETRY, "cannot open " OWN_FOLDER);
         goto out;

@@ -18,6 +18,7 @@
 #include "common/job.h"
 #include "common/log.h"
 #include "common/meter.h"
+#include "common/nolink.h"
 #include "common/outputs.h"
 #include "common/signals.h"
 #include "producer/folders.h"
@@ -72,7 +73,7 @@ static bool open_folders(struct run *run, struct error *err)
         return error_prefix(err, "OutputDirectory");
     run->output = folders_real("OutputDirectory", settings->output_directory, err);
     return run->output != NULL && folders_check(run->input, run->output, settings->depth, err) &&
-           files_open_folder(run->output, &run->output_dir, err);
+           files_open_real_folder(run->output, &run->output_dir, err);
 }
 
 /* The fleet's workers may be writing here. */
@@ -92,27 +93,35 @@ static bool check_no_fleet(const struct run *run, struct error *err)
 
 static bool open_log(struct run *run, struct error *err)
 {
-    run->log_file =
-        openat(run->output_dir, LOG_FILE, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0666);
+    run->log_file = nolink_open_file(run->output_dir, LOG_FILE, O_WRONLY | O_CREAT | O_APPEND, 0666);
     if (run->log_file < 0)
         return error_errno(err, ERROR_FATAL, "OutputDirectory: cannot write '%s'", LOG_FILE);
     log_open(run->log_file, -1, run->settings->log_level);
     return true;
 }
 
-static char *database_path(const struct run *run)
+/* The path of the database, new; its folder is there, and no link leads to it. */
+static char *database_path(const struct run *run, struct error *err)
 {
     const char *folder = run->settings->state_directory;
-    return folder == NULL ? xasprintf("%s/" STORE_NAME ".db", run->output) : store_path(folder, run->output);
+    char *real, *path;
+    int descriptor;
+    if (folder == NULL)
+        return xasprintf("%s/" STORE_NAME ".db", run->output);
+    if (!files_make_real_folder(folder, &real, &descriptor, err)) {
+        (void)error_prefix(err, "StateDirectory");
+        return NULL;
+    }
+    (void)close(descriptor);
+    path = store_path(real, run->output);
+    free(real);
+    return path;
 }
 
 static bool open_store(struct run *run, struct error *err)
 {
-    if (run->settings->state_directory != NULL &&
-        !files_make_folders(AT_FDCWD, run->settings->state_directory, err))
-        return error_prefix(err, "StateDirectory");
-    char *path = database_path(run);
-    bool ok = store_open(&run->store, path, err) &&
+    char *path = database_path(run, err);
+    bool ok = path != NULL && store_open(&run->store, path, err) &&
               store_set_durable(run->store, run->settings->durability != DURABILITY_NONE, err);
     free(path);
     return ok;
@@ -191,7 +200,8 @@ static bool scan(struct run *run, struct error *err)
  */
 static void reserve_space(const struct run *run)
 {
-    int file = openat(run->output_dir, RESERVE_FILE, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    (void)unlinkat(run->output_dir, RESERVE_FILE, 0); /* of a run that was killed */
+    int file = nolink_open(run->output_dir, RESERVE_FILE, O_WRONLY | O_CREAT | O_EXCL, 0600);
     if (file < 0)
         return;
     if (fallocate(file, 0, 0, RESERVE_BYTES) != 0)
@@ -258,7 +268,10 @@ static bool start_decoders(struct run *run, struct error *err)
                  .count = to_do < count ? (unsigned)to_do : count,
                  .memory_bytes = settings->decoder_memory_bytes,
                  .seconds = settings->decoder_seconds,
-                 .reply_bytes = settings->options.max_metadata_bytes + POOL_REPLY_OVERHEAD_BYTES},
+                 .file_seconds = settings->file_seconds,
+                 .reply_bytes = settings->options.max_metadata_bytes + POOL_REPLY_OVERHEAD_BYTES,
+                 .file_bytes = settings->options.max_picture_bytes,
+                 .is_confined = settings->sandbox == SANDBOX_REQUIRED},
         .links_anywhere = settings->links_anywhere,
         .link_roots = (const char *const *)settings->link_roots,
         .input_root = run->input,
@@ -402,7 +415,7 @@ static void close_run(struct run *run)
     queue_close(run->results);
     journal_close(run->journal);
     if (run->lock >= 0)
-        (void)unlinkat(run->output_dir, JOB_JOURNAL, 0);
+        (void)nolink_unlink(run->output_dir, JOB_JOURNAL, 0);
     if (!store_close(run->store, &ignored))
         log_event(LOG_LEVEL_ERROR, "extract", "store_close_failed", "reason=%s", log_text(ignored.text));
     log_open(STDERR_FILENO, -1, LOG_LEVEL_INFO);

@@ -13,6 +13,7 @@
 #include "common/buffer.h"
 #include "common/settings.h"
 #include "common/settings_table.h"
+#include "common/shown.h"
 #include "doctor.h"
 #include "extract.h"
 #include "manual.h"
@@ -266,13 +267,21 @@ static bool obey(const struct arguments *arguments, int *exit_status, struct err
     return run(arguments, exit_status, err);
 }
 
+/* The standard error may be a log, and an error's text may name what a stranger called his file. */
+static void print_error(const struct error *err)
+{
+    (void)fputs("niffler-png: ", stderr);
+    shown_print(stderr, err->text);
+    (void)fputc('\n', stderr);
+}
+
 int main(int argc, char **argv)
 {
     struct arguments arguments = {0};
     struct error err = {0};
     int exit_status = EXIT_STATUS_USAGE;
     if (!take_arguments(&arguments, argc, argv, &err) || !obey(&arguments, &exit_status, &err))
-        (void)fprintf(stderr, "niffler-png: %s\n", err.text);
+        print_error(&err);
     free(arguments.flags);
     /* Results that did not arrive are no results. */
     if ((fflush(stdout) != 0 || ferror(stdout)) && exit_status == EXIT_STATUS_DONE) {

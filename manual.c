@@ -38,8 +38,16 @@ static const struct {
     const char *text;
 } events[] = {
     {"batch_lost", "Results could not be stored; their files are done again by the next run."},
+    {"confined", "The parts of the decoders' confinement that are in force."},
+    {"crash_probe_failed",
+     "Decoders crash on a picture of our own too: nothing is begun until they do not, and no file counts as "
+     "failed."},
+    {"crash_probe_passed", "A picture of our own was decoded: the files are at fault, or nothing any more."},
+    {"crash_storm",
+     "More than half of the last 100 files crashed their decoders; a picture of our own is tried."},
     {"dead_letter", "A message could not be used, and went to the dead letters with the reason."},
-    {"decoder_ended", "A decoder crashed, hung or answered nonsense; the file it had counts as failed."},
+    {"decoder_ended", "A decoder crashed, hung, met its limit or answered nonsense; unless it was a limit, "
+                      "its file is tried once more."},
     {"done", "The end, with the number of files found, converted, without image, ignored and failed."},
     {"drained", "A worker that was asked to stop has finished what it had begun, as far as there was time."},
     {"failed", "The program ends early; the standard error has the reason."},
@@ -64,8 +72,10 @@ static const struct {
     {"mail_retry", "The e\\-mail could not be sent yet, and is tried again."},
     {"mail_sent", "The e\\-mail was accepted by its server."},
     {"mail_state_lost", "Whether the e\\-mail was sent could not be stored."},
+    {"not_confined", "Parts of the decoders' confinement are missing; niffler\\-png doctor says what to do."},
     {"password_file_open", "All users of the machine may read SmtpPasswordFile."},
     {"quarantined", "Workers died, several times, while they had this file alone; it counts as failed."},
+    {"retry_succeeded", "A file that had crashed its decoder went through in a fresh one, alone."},
     {"scanned", "DICOMHome was read: files found, to be done, and gone since the last run."},
     {"settings_changed", "Settings that alter the outputs have changed; all files are done again."},
     {"standing_by", "Another aggregator holds StateDirectory; this one waits for its end."},

@@ -10,11 +10,18 @@
 #include "common/crash.h"
 #include "common/files.h"
 #include "common/log.h"
+#include "common/nolink.h"
 #include "common/record.h"
 #include "common/task.h"
 
 #define TICK_MS 500                        /* how often to look around while nothing comes */
 #define SPILLED_BYTES_MAX ((off_t)1 << 30) /* of a record that was too long to send */
+
+/* The file of a record that was too long to send. */
+struct spilled {
+    char *output; /* the job's folder, below the root */
+    char *path;   /* below that                       */
+};
 
 struct aggregate {
     struct aggregate_options options;
@@ -25,7 +32,7 @@ struct aggregate {
     size_t batch_count;
     int64_t deadline_ms;          /* of the batch */
     struct queue_message waiting; /* met a failing storage: comes first in the next step */
-    char **spilled; /* files whose records are stored, not yet committed: "output folder/file" */
+    struct spilled *spilled;      /* whose records are stored, not yet committed */
     size_t spilled_count;
 };
 
@@ -38,8 +45,10 @@ struct aggregate *aggregate_new(const struct aggregate_options *options)
 
 static void free_spilled(struct aggregate *agg)
 {
-    for (size_t i = 0; i < agg->spilled_count; i++)
-        free(agg->spilled[i]);
+    for (size_t i = 0; i < agg->spilled_count; i++) {
+        free(agg->spilled[i].output);
+        free(agg->spilled[i].path);
+    }
     free(agg->spilled);
     agg->spilled = NULL;
     agg->spilled_count = 0;
@@ -83,7 +92,7 @@ static bool read_spilled(int dir, const char *path, struct buffer *text, struct 
 static void note_spilled(struct aggregate *agg, const char *output, const char *path)
 {
     agg->spilled = xrealloc_array(agg->spilled, agg->spilled_count + 1, sizeof *agg->spilled);
-    agg->spilled[agg->spilled_count++] = xasprintf("%s/%s", output, path);
+    agg->spilled[agg->spilled_count++] = (struct spilled){xstrdup(output), xstrdup(path)};
 }
 
 /* Put the record that agg->rec only points to in its place. Fails with ERROR_INPUT: it is not there, or
@@ -123,7 +132,13 @@ out:
 static void remove_spilled(struct aggregate *agg)
 {
     for (size_t i = 0; i < agg->spilled_count; i++) {
-        (void)unlinkat(agg->options.output_root, agg->spilled[i], 0);
+        const struct spilled *spilled = &agg->spilled[i];
+        struct error ignored; /* what stays is swept when the job is complete */
+        int dir;
+        if (files_open_folder_beneath(agg->options.output_root, spilled->output, &dir, &ignored)) {
+            (void)nolink_unlink(dir, spilled->path, 0);
+            (void)close(dir);
+        }
         CRASH_POINT("aggregator.spilled_removed");
     }
     free_spilled(agg);

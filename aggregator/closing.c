@@ -14,6 +14,7 @@
 #include "common/files.h"
 #include "common/log.h"
 #include "common/meter.h"
+#include "common/nolink.h"
 #include "common/outputs.h"
 
 #define STALLED_MS 600000   /* without a record, when some are due */
@@ -304,7 +305,7 @@ static bool unmark_open(int dir, const struct open_job *job, struct error *err)
     if (!job_read_mark(dir, JOB_OPEN, text, sizeof text, &found, err))
         return false;
     if (found && strcmp(text, job->job.id) == 0)
-        (void)unlinkat(dir, JOB_OPEN, 0);
+        (void)nolink_unlink(dir, JOB_OPEN, 0);
     return true;
 }
 

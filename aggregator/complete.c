@@ -10,6 +10,7 @@
 #include "common/command.h"
 #include "common/crash.h"
 #include "common/features.h"
+#include "common/shown.h"
 
 /* Once the renames may have begun, the fact on disk says so, and it is taken back before drafts are written
  * again; so "written" always means three whole drafts of one state, or what is left of them to rename. */
@@ -39,6 +40,7 @@ static bool export_tables(struct store *store, const struct job *job, int output
     struct csv_options options = {
         .compatibility_niffler = job->options.compatibility_niffler,
         .common_headers_only = job->common_headers_only,
+        .formula_guard = job->csv_formula_guard,
         .features = features,
         .dicom_home = job->dicom_home,
         .output_directory = job->output_directory,
@@ -92,7 +94,9 @@ void complete_print(const struct store_counts *counts, const char *output_direct
         if (counts->failed_by_category[category] > 0)
             printf("  failed-dicom/%d: %llu\n", category,
                    (unsigned long long)counts->failed_by_category[category]);
-    printf("tables: %s/metadata.csv, mapping.csv, failures.csv\n", output_directory);
+    printf("tables: ");
+    shown_print(stdout, output_directory);
+    printf("/metadata.csv, mapping.csv, failures.csv\n");
 }
 
 int complete_exit_status(const struct store_counts *counts, const struct job *job, struct error *err)

@@ -11,53 +11,44 @@
 #include "common/alloc.h"
 #include "common/crash.h"
 #include "common/files.h"
-#include "common/utf8.h"
+#include "common/nolink.h"
 
 #define WRITE_BYTES 65536 /* gathered before a write */
 #define NOT_SHOWN SIZE_MAX
 
+struct shown_cell {
+    const char *value;
+    size_t length;
+};
+
+/* One export under way. */
+struct export
+{
+    const struct csv_options *options;
+    int output_dir;
+    unsigned rules; /* csv_cell.h */
+    struct files_draft metadata_file, mapping_file, failures_file;
+    struct buffer metadata, mapping, failures;
+    struct buffer path; /* the row's file cell, unquoted */
+    struct buffer cell;
+    size_t home_length;
+    size_t *place; /* [column id]: place in the table, or NOT_SHOWN */
+    size_t id_count;
+    struct shown_cell *cells; /* [place]; empty between rows */
+    size_t shown_count;
+    size_t file_place, pixels_place, category_place; /* NOT_SHOWN: not shown */
+};
+
 /* ---- cells ---- */
 
-static void append_escaped(struct buffer *out, const char *text, size_t length)
+static void append_cell(const struct export *ex, struct buffer *out, const char *text, size_t length)
 {
-    for (size_t at = 0; at < length;) {
-        size_t step = utf8_step(text + at, length - at);
-        if (step == 0 || text[at] == '\0') {
-            buffer_append_format(out, "\\x%02X", (unsigned)(unsigned char)text[at]);
-            at++;
-            continue;
-        }
-        if (text[at] == '"')
-            buffer_append_char(out, '"');
-        buffer_append(out, text + at, step);
-        at += step;
-    }
+    csv_append_cell_as(out, text, length, ex->rules);
 }
 
-void csv_append_cell(struct buffer *out, const char *text, size_t length)
+static void append_text_cell(const struct export *ex, struct buffer *out, const char *text)
 {
-    /* Most cells are short plain ASCII: one pass without a branch decides that. */
-    unsigned special = 0, odd = 0;
-    for (size_t i = 0; i < length; i++) {
-        unsigned char c = (unsigned char)text[i];
-        special |=
-            (unsigned)(c == ',') | (unsigned)(c == '"') | (unsigned)(c == '\n') | (unsigned)(c == '\r');
-        odd |= (unsigned)(c == 0) | (unsigned)(c >> 7);
-    }
-    if (special == 0 && (odd == 0 || (memchr(text, 0, length) == NULL && utf8_is_valid(text, length)))) {
-        buffer_append(out, text, length);
-        return;
-    }
-    if (special != 0)
-        buffer_append_char(out, '"');
-    append_escaped(out, text, length);
-    if (special != 0)
-        buffer_append_char(out, '"');
-}
-
-static void append_text_cell(struct buffer *out, const char *text)
-{
-    csv_append_cell(out, text, strlen(text));
+    append_cell(ex, out, text, strlen(text));
 }
 
 /* The shortest decimal that reads back the same; whole numbers without ".0". */
@@ -78,28 +69,6 @@ static void append_number(struct buffer *out, double value)
 
 /* ---- which columns ---- */
 
-struct shown_cell {
-    const char *value;
-    size_t length;
-};
-
-/* One export under way. */
-struct export
-{
-    const struct csv_options *options;
-    int output_dir;
-    struct files_draft metadata_file, mapping_file, failures_file;
-    struct buffer metadata, mapping, failures;
-    struct buffer path; /* the row's file cell, unquoted */
-    struct buffer cell;
-    size_t home_length;
-    size_t *place; /* [column id]: place in the table, or NOT_SHOWN */
-    size_t id_count;
-    struct shown_cell *cells; /* [place]; empty between rows */
-    size_t shown_count;
-    size_t file_place, pixels_place, category_place; /* NOT_SHOWN: not shown */
-};
-
 static void show(struct export *ex, const struct store_column *column)
 {
     size_t place = ex->place[column->id];
@@ -109,7 +78,7 @@ static void show(struct export *ex, const struct store_column *column)
     ex->place[column->id] = place;
     if (place > 0)
         buffer_append_char(&ex->metadata, ',');
-    append_text_cell(&ex->metadata, column->name);
+    append_text_cell(ex, &ex->metadata, column->name);
     if (strcmp(column->name, "file") == 0)
         ex->file_place = place;
     else if (strcmp(column->name, "has_pix_array") == 0)
@@ -219,7 +188,7 @@ static void append_metadata(struct export *ex, const struct store_row *row)
         if (place > 0)
             buffer_append_char(&ex->metadata, ',');
         if (cell->length > 0)
-            csv_append_cell(&ex->metadata, cell->value, cell->length);
+            append_cell(ex, &ex->metadata, cell->value, cell->length);
         else if (ex->shown_count == 1)
             buffer_append_text(&ex->metadata, "\"\"");
         *cell = (struct shown_cell){0};
@@ -241,9 +210,9 @@ static void append_mapping_niffler(struct export *ex, const char *png)
         buffer_append_char(&ex->cell, '/');
     }
     buffer_append_text(&ex->cell, png);
-    csv_append_cell(&ex->mapping, ex->path.data, ex->path.length);
+    append_cell(ex, &ex->mapping, ex->path.data, ex->path.length);
     buffer_append_char(&ex->mapping, ',');
-    csv_append_cell(&ex->mapping, ex->cell.data, ex->cell.length);
+    append_cell(ex, &ex->mapping, ex->cell.data, ex->cell.length);
     buffer_append_char(&ex->mapping, '\n');
 }
 
@@ -258,19 +227,19 @@ static void append_mapping(struct export *ex, const struct store_row *row)
             append_mapping_niffler(ex, png);
             continue;
         }
-        csv_append_cell(&ex->mapping, ex->path.data, ex->path.length);
+        append_cell(ex, &ex->mapping, ex->path.data, ex->path.length);
         buffer_append_char(&ex->mapping, ',');
-        append_text_cell(&ex->mapping, png);
+        append_text_cell(ex, &ex->mapping, png);
         buffer_append_char(&ex->mapping, ',');
         buffer_append_u64(&ex->mapping, frame->frame);
         buffer_append_char(&ex->mapping, ',');
-        append_text_cell(&ex->mapping, row->text + frame->scaling);
+        append_text_cell(ex, &ex->mapping, row->text + frame->scaling);
         buffer_append_char(&ex->mapping, ',');
         append_number(&ex->mapping, frame->offset);
         buffer_append_char(&ex->mapping, ',');
         append_number(&ex->mapping, frame->maximum);
         buffer_append_char(&ex->mapping, ',');
-        append_text_cell(&ex->mapping, row->text + frame->notes);
+        append_text_cell(ex, &ex->mapping, row->text + frame->notes);
         buffer_append_char(&ex->mapping, '\n');
     }
 }
@@ -280,13 +249,13 @@ static void append_failure(struct export *ex, const struct store_row *row)
     const char *code = row->code;
     if (code[0] == '\0' && row->category == CATEGORY_TOO_MANY)
         code = CODE_TOO_MANY_TAGS;
-    csv_append_cell(&ex->failures, ex->path.data, ex->path.length);
+    append_cell(ex, &ex->failures, ex->path.data, ex->path.length);
     buffer_append_char(&ex->failures, ',');
     buffer_append_u64(&ex->failures, row->category);
     const char *texts[] = {code, row->reason, row->transfer_syntax, row->modality};
     for (size_t i = 0; i < 4; i++) {
         buffer_append_char(&ex->failures, ',');
-        append_text_cell(&ex->failures, texts[i]);
+        append_text_cell(ex, &ex->failures, texts[i]);
     }
     buffer_append_char(&ex->failures, '\n');
 }
@@ -343,7 +312,12 @@ static bool finish(struct export *ex, struct error *err)
 
 bool csv_write(struct store *store, int output_dir, const struct csv_options *options, struct error *err)
 {
-    struct export ex = {.options = options, .output_dir = output_dir};
+    struct export ex = {
+        .options = options,
+        .output_dir = output_dir,
+        .rules = (options->formula_guard ? CSV_CELL_GUARDED : 0u) |
+                 (options->compatibility_niffler ? CSV_CELL_CONTROLS_KEPT : 0u),
+    };
     csv_sweep(output_dir); /* its room may be needed */
     bool ok = files_make_folders(output_dir, CSV_DRAFT_FOLDER, err) && begin(&ex, err) &&
               choose_columns(&ex, store, err) && store_each(store, export_row, &ex, err) && finish(&ex, err);
@@ -374,7 +348,7 @@ bool csv_publish(int output_dir, struct error *err)
     for (size_t i = 0; i < TABLE_COUNT; i++) {
         char draft[sizeof CSV_DRAFT_FOLDER + 32];
         (void)snprintf(draft, sizeof draft, CSV_DRAFT_FOLDER "/%s", tables[i]);
-        if (renameat(output_dir, draft, output_dir, tables[i]) != 0 && errno != ENOENT)
+        if (nolink_rename(output_dir, draft, tables[i]) != 0 && errno != ENOENT)
             return error_errno(err, ERROR_RETRY, "cannot write '%s'", tables[i]);
         CRASH_POINT("aggregator.table_renamed");
     }
@@ -387,7 +361,7 @@ bool csv_publish(int output_dir, struct error *err)
 void csv_sweep(int output_dir)
 {
     files_sweep(output_dir, CSV_DRAFT_FOLDER, "");
-    (void)unlinkat(output_dir, CSV_DRAFT_FOLDER, AT_REMOVEDIR);
+    (void)nolink_unlink(output_dir, CSV_DRAFT_FOLDER, AT_REMOVEDIR);
 }
 
 bool csv_export(struct store *store, int output_dir, const struct csv_options *options, struct error *err)

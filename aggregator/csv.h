@@ -1,8 +1,9 @@
 /* csv.h: store to metadata.csv, mapping.csv and failures.csv, streaming.
  *
  * RFC 4180 with LF line ends (as pandas writes), UTF-8, quotes when and only when a cell holds a comma, a
- * quote, CR or LF (and around the empty cell of a table of one column, whose line would else be blank). The
- * same store gives the same bytes.
+ * quote, CR or LF (and around the empty cell of a table of one column, whose line would else be blank);
+ * control characters are shown (csv_cell.h) but under compatibility, where pandas does not. The same store
+ * gives the same bytes.
  *
  *     csv_write() ─► drafts in .niffler-png/tables/, synced ─► csv_publish() ─► the tables, renamed
  *
@@ -11,12 +12,13 @@
 #ifndef NIFFLER_AGGREGATOR_CSV_H
 #define NIFFLER_AGGREGATOR_CSV_H
 
+#include "aggregator/csv_cell.h"
 #include "aggregator/store.h"
-#include "common/buffer.h"
 
 struct csv_options {
-    bool compatibility_niffler;   /* Niffler's mapping header and rows   */
-    bool common_headers_only;     /* only columns that fewer than 10 % of the rows lack     */
+    bool compatibility_niffler; /* Niffler's mapping header and rows   */
+    bool common_headers_only;   /* only columns that fewer than 10 % of the rows lack     */
+    bool formula_guard; /* mark text that a spreadsheet would run: CSV_CELL_GUARDED                   */
     const char *const *features;  /* NULL: all columns; else keep these, in this order, then `file`:
                                      NULL-terminated.  Under compatibility `file` is kept only when listed  */
     const char *dicom_home;       /* as given; put before each path, with one '/' between                  */
@@ -42,8 +44,5 @@ void csv_sweep(int output_dir);
 /* Both steps. Fails as they do. */
 MUST_CHECK bool csv_export(struct store *store, int output_dir, const struct csv_options *options,
                            struct error *err);
-
-/* Append one cell, quoted if need be. Bytes that are not UTF-8 come out as \xNN, NUL as \x00. */
-void csv_append_cell(struct buffer *out, const char *text, size_t length);
 
 #endif

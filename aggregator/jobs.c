@@ -17,6 +17,7 @@
 #include "common/files.h"
 #include "common/log.h"
 #include "common/meter.h"
+#include "common/nolink.h"
 
 /* ---- the set ---- */
 
@@ -166,7 +167,7 @@ bool jobs_move_file(const struct jobs *jobs, const char *from_folder, const char
                     struct error *err)
 {
     char *from = jobs_file(from_folder, id), *to = jobs_file(to_folder, id);
-    bool ok = renameat(jobs->dir, from, jobs->dir, to) == 0 ||
+    bool ok = nolink_rename(jobs->dir, from, to) == 0 ||
               (errno == ENOENT && faccessat(jobs->dir, to, F_OK, 0) == 0) ||
               error_errno(err, ERROR_RETRY, "StateDirectory: cannot move a job's file");
     free(from);
@@ -197,7 +198,7 @@ bool jobs_read_notice(const struct jobs *jobs, const char *folder, const char *i
     char *path = jobs_file(folder, id);
     struct buffer text = {0};
     struct error cause;
-    int file = openat(jobs->dir, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    int file = nolink_open_file(jobs->dir, path, O_RDONLY, 0);
     ssize_t n = 0;
     bool ok = false;
     if (file < 0 && errno == ENOENT) {
@@ -275,7 +276,7 @@ static bool load_job(struct jobs *jobs, const char *id, struct error *err)
 
 static bool load_jobs(struct jobs *jobs, struct error *err)
 {
-    int descriptor = openat(jobs->dir, JOBS_OPEN, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int descriptor = nolink_open(jobs->dir, JOBS_OPEN, O_RDONLY | O_DIRECTORY, 0);
     DIR *entries = descriptor >= 0 ? fdopendir(descriptor) : NULL;
     bool ok = true;
     if (entries == NULL)
@@ -293,10 +294,8 @@ bool jobs_open(struct jobs **out, const char *state_directory, bool is_durable, 
 {
     struct jobs *jobs = jobs_new();
     *out = NULL;
-    jobs->state_directory = xstrdup(state_directory);
     jobs->is_durable = is_durable;
-    if (!files_make_folders(AT_FDCWD, state_directory, err) ||
-        !files_open_folder(state_directory, &jobs->dir, err) ||
+    if (!files_make_real_folder(state_directory, &jobs->state_directory, &jobs->dir, err) ||
         !files_make_folders(jobs->dir, JOBS_OPEN, err) || !files_make_folders(jobs->dir, JOBS_CLOSED, err) ||
         !files_lock(jobs->dir, JOBS_LOCK, &jobs->lock, err)) {
         (void)error_prefix(err, "StateDirectory");

@@ -5,7 +5,7 @@
 #include <time.h>
 
 #include "aggregator/mail_internal.h"
-#include "common/utf8.h"
+#include "common/shown.h"
 
 #define BODY_LINE_MAX 76 /* RFC 2045 Section 6.7 */
 
@@ -65,26 +65,10 @@ static void append_quoted_printable(struct buffer *out, const char *text, size_t
     }
 }
 
-/* A folder's name as one line of UTF-8. */
-static void append_folder(struct buffer *out, const char *name)
-{
-    size_t length = strlen(name);
-    for (size_t at = 0; at < length;) {
-        size_t step = utf8_step(name + at, length - at);
-        unsigned char c = (unsigned char)name[at];
-        if (step == 0 || c < ' ' || c == 0x7f) {
-            buffer_append_format(out, "\\x%02X", (unsigned)c);
-            at++;
-            continue;
-        }
-        buffer_append(out, name + at, step);
-        at += step;
-    }
-}
-
 static void append_body(struct buffer *out, const struct mail *mail)
 {
     const struct store_counts *counts = &mail->counts;
+    const char *output = mail->output_directory == NULL ? "" : mail->output_directory;
     struct buffer body = {0};
     buffer_append_text(&body, mail->is_cancelled
                                   ? "The extraction of PNG pictures and metadata was cancelled.\n"
@@ -108,7 +92,7 @@ static void append_body(struct buffer *out, const struct mail *mail)
             buffer_append_format(&body, "    failed-dicom/%d: %llu\n", category,
                                  (unsigned long long)counts->failed_by_category[category]);
     buffer_append_text(&body, "\nThe tables metadata.csv, mapping.csv and failures.csv lie in\n");
-    append_folder(&body, mail->output_directory == NULL ? "" : mail->output_directory);
+    shown_append(&body, output, strlen(output));
     buffer_append_text(&body, "\n");
     append_quoted_printable(out, body.data, body.length);
     buffer_clear(&body);

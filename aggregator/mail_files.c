@@ -13,6 +13,7 @@
 #include "common/job.h"
 #include "common/json.h"
 #include "common/log.h"
+#include "common/nolink.h"
 
 #define FILE_BYTES_MAX 65536
 
@@ -84,7 +85,7 @@ bool mail_file_write(int dir, const struct mail *mail, struct error *err)
 void mail_file_remove(int dir, const char *job, unsigned round)
 {
     char *name = file_name(job, round);
-    (void)unlinkat(dir, name, 0);
+    (void)nolink_unlink(dir, name, 0);
     free(name);
 }
 
@@ -143,7 +144,7 @@ static bool mail_from_json(const char *json, size_t length, struct mail *mail, s
 static bool read_file(int folder, const char *name, struct mail *mail, struct reading *texts)
 {
     char bytes[FILE_BYTES_MAX];
-    int file = openat(folder, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    int file = nolink_open_file(folder, name, O_RDONLY, 0);
     ssize_t length = file >= 0 ? read(file, bytes, sizeof bytes) : -1;
     if (file >= 0)
         (void)close(file);
@@ -154,7 +155,7 @@ bool mail_files_each(int dir, mail_file_fn *each, void *context, struct error *e
 {
     struct reading texts = {0};
     struct mail mail;
-    int folder = openat(dir, MAIL_FILES, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int folder = nolink_open(dir, MAIL_FILES, O_RDONLY | O_DIRECTORY, 0);
     if (folder < 0 && errno == ENOENT)
         return true;
     DIR *entries = folder >= 0 ? fdopendir(folder) : NULL;

@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "common/json.h"
+#include "common/shown.h"
 #include "common/utf8.h"
 
 #define TEXT_SHOWN 200 /* bytes of a text on a terminal */
@@ -93,22 +94,12 @@ bool status_is_over(const struct status_job *job)
 
 void status_append_text(struct buffer *out, const char *text)
 {
-    size_t length = strlen(text);
-    size_t at = 0;
-    while (at < length && at < TEXT_SHOWN) {
-        unsigned char c = (unsigned char)text[at];
+    size_t length = strlen(text), at = 0;
+    while (at < length && at < TEXT_SHOWN) { /* not half of a character */
         size_t step = utf8_step(text + at, length - at);
-        /* C1 control characters are two bytes of UTF-8, and some terminals obey them. */
-        bool is_control =
-            c < 0x20 || c == 0x7f || (step == 2 && c == 0xc2 && (unsigned char)text[at + 1] < 0xa0);
-        if (step > 0 && !is_control) {
-            buffer_append(out, text + at, step);
-            at += step;
-        } else {
-            buffer_append_format(out, "\\x%02X", c);
-            at++;
-        }
+        at += step > 0 ? step : 1;
     }
+    shown_append(out, text, at);
     if (at < length)
         buffer_append_text(out, "...");
 }

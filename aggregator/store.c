@@ -5,10 +5,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "aggregator/store_internal.h"
 #include "common/alloc.h"
+#include "common/nolink.h"
 #include "schema_sql.h"
 
 #define FILE_VALUES                                                                                    \
@@ -76,6 +78,12 @@ bool store_fail(struct store *store, struct error *err, const char *what)
         return error_set(err, ERROR_RETRY, "cannot %s: the state database cannot be written (%s)", what,
                          words);
     case SQLITE_CANTOPEN:
+        if (code == SQLITE_CANTOPEN_SYMLINK)
+            return error_set(
+                err, ERROR_FATAL,
+                "cannot %s: the state database is a symbolic link; StateDirectory says where it is "
+                "to lie",
+                what);
         return error_set(err, ERROR_RETRY, "cannot %s: the state database cannot be opened (%s)", what,
                          cause != 0 ? strerror(cause) : words);
     default:
@@ -139,11 +147,41 @@ char *store_path(const char *folder, const char *output)
     return xasprintf("%s/" STORE_NAME "-%016llx.db", folder, (unsigned long long)hash);
 }
 
+/* SQLite opens its files by their paths, again and again. A folder in them that is exchanged for a link
+ * meanwhile shall lead nowhere; nor may a file that it writes have another name. What it opens with O_EXCL
+ * (its temporary files) it may look for where it likes. */
+static int open_for_sqlite(const char *path, int flags, int mode)
+{
+    struct stat status;
+    if ((flags & O_EXCL) != 0)
+        return open(path, flags | O_CLOEXEC | O_NOFOLLOW, mode);
+    int descriptor = nolink_open(AT_FDCWD, path, flags, (mode_t)mode);
+    if (descriptor < 0 || fstat(descriptor, &status) != 0 || !S_ISREG(status.st_mode) || status.st_nlink <= 1)
+        return descriptor;
+    (void)close(descriptor);
+    errno = EMLINK;
+    return -1;
+}
+
+static int unlink_for_sqlite(const char *path)
+{
+    return nolink_unlink(AT_FDCWD, path, 0);
+}
+
+static void guard_sqlite(void)
+{
+    sqlite3_vfs *vfs = sqlite3_vfs_find(NULL);
+    if (vfs == NULL || vfs->iVersion < 3)
+        return;
+    (void)vfs->xSetSystemCall(vfs, "open", (sqlite3_syscall_ptr)open_for_sqlite);
+    (void)vfs->xSetSystemCall(vfs, "unlink", (sqlite3_syscall_ptr)unlink_for_sqlite);
+}
+
 /* SQLite makes files that all may read; ours holds patient data. Closing a descriptor of a file drops all of
  * a process's locks on it (POSIX), hence O_EXCL: an existing file is not touched. */
 static void make_private(const char *path)
 {
-    int descriptor = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    int descriptor = nolink_open(AT_FDCWD, path, O_RDWR | O_CREAT | O_EXCL, 0600);
     if (descriptor >= 0)
         (void)close(descriptor);
 }
@@ -236,8 +274,10 @@ bool store_open(struct store **result, const char *path, struct error *err)
     bool ok = false;
 
     *result = NULL;
+    guard_sqlite();
     make_private(path);
-    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
+    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE |
+                SQLITE_OPEN_NOFOLLOW;
     if (sqlite3_open_v2(path, &store->db, flags, NULL) != SQLITE_OK) {
         (void)store_fail(store, err, "open the store");
         goto out;

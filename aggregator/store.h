@@ -22,8 +22,8 @@ struct store;
  * new. */
 char *store_path(const char *folder, const char *output);
 
-/* Open or create the database. Fails with ERROR_FATAL: not ours, a newer schema, damaged, or in use by
- * another process (says so). */
+/* Open or create the database, whose path goes through no link: realpath() of its folder, and its name. Fails
+ * with ERROR_FATAL: not ours, a newer schema, damaged, or in use by another process (says so). */
 MUST_CHECK bool store_open(struct store **store, const char *path, struct error *err);
 
 /* Whether what is committed, and the outputs it speaks of, shall survive a crash of the machine, at one sync

@@ -24,6 +24,7 @@
 
 #include "aggregator/store_internal.h"
 #include "common/crash.h"
+#include "common/nolink.h"
 #include "common/outputs.h"
 
 #define IMAGES_FOLDER OUTPUTS_IMAGES "/"
@@ -39,7 +40,7 @@ typedef bool move_fn(struct store *store, int dir, const struct move *move, stru
 static bool is_there(int dir, const char *png)
 {
     struct stat status;
-    return fstatat(dir, png, &status, AT_SYMLINK_NOFOLLOW) == 0;
+    return nolink_stat(dir, png, &status) == 0;
 }
 
 static bool set_names(struct store *store, int64_t id, const char *settled, const char *planned,
@@ -68,7 +69,7 @@ static bool move_file(int dir, const char *from, const char *to, struct error *e
 {
     if (output_folder(from) == 0 || output_folder(to) == 0)
         return error_set(err, ERROR_FATAL, "the state database is damaged (picture names)");
-    if (renameat(dir, from, dir, to) == 0)
+    if (nolink_rename(dir, from, to) == 0)
         return true;
     if (errno == ENOENT)
         return error_set(err, ERROR_INPUT, "a picture disappeared while pictures were named; start again");
@@ -208,7 +209,7 @@ static void remove_empty_folders(int dir, char *path, size_t keep)
 {
     for (char *slash = strrchr(path, '/'); slash != NULL && slash > path + keep; slash = strrchr(path, '/')) {
         *slash = '\0';
-        if (unlinkat(dir, path, AT_REMOVEDIR) != 0)
+        if (nolink_unlink(dir, path, AT_REMOVEDIR) != 0)
             return;
     }
 }
@@ -225,7 +226,7 @@ static bool delete_stale(struct store *store, int dir, struct error *err)
         size_t folder = output_folder(name);
         if (folder == 0)
             continue;
-        if (unlinkat(dir, name, 0) != 0 && errno != ENOENT && errno != ENOTDIR) {
+        if (nolink_unlink(dir, name, 0) != 0 && errno != ENOENT && errno != ENOTDIR) {
             (void)error_errno(err, ERROR_RETRY, "cannot delete an old output of a changed or removed file");
             goto out;
         }

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "aggregator/store_internal.h"
+#include "common/nolink.h"
 
 /* Columns of SQL_KNOWN_FILES. */
 enum { K_PATH, K_ID, K_SIZE, K_MTIME, K_STATUS, K_CATEGORY, K_CODE, K_SETTLED, K_PLANNED, K_FRAMES };
@@ -55,7 +56,7 @@ static int compare_known(struct store *store, const char *path, size_t length)
 static bool picture_is_there(int dir, const char *png, uint64_t bytes)
 {
     struct stat status;
-    return png != NULL && fstatat(dir, png, &status, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(status.st_mode) &&
+    return png != NULL && nolink_stat(dir, png, &status) == 0 && S_ISREG(status.st_mode) &&
            (uint64_t)status.st_size == bytes;
 }
 
@@ -84,12 +85,13 @@ static bool pictures_are_there(struct store *store)
     return true;
 }
 
-/* Failures whose cause may have passed: reading the file, writing the picture. The rest lies in the file's
- * bytes, which are the same. */
+/* Failures whose cause may have passed: reading the file, writing the picture, a decoder that was broken. The
+ * rest lies in the file's bytes, which are the same. */
 static bool may_pass(const char *code)
 {
-    static const char *const passing[] = {CODE_INPUT_MISSING, CODE_INPUT_DENIED, CODE_INPUT_IO,
-                                          CODE_INPUT_CHANGED, CODE_OUTPUT_IO,    CODE_OUTPUT_FULL};
+    static const char *const passing[] = {CODE_INPUT_MISSING, CODE_INPUT_DENIED,    CODE_INPUT_IO,
+                                          CODE_INPUT_CHANGED, CODE_OUTPUT_IO,       CODE_OUTPUT_FULL,
+                                          CODE_CRASH_SIGNAL,  CODE_DECODER_PROTOCOL};
     for (size_t i = 0; i < sizeof passing / sizeof *passing; i++)
         if (strcmp(code, passing[i]) == 0)
             return true;

@@ -19,7 +19,7 @@ static void *or_die(void *memory)
         static const char text[] = "niffler-png: out of memory\n";
         ssize_t written = write(STDERR_FILENO, text, sizeof text - 1);
         (void)written;
-        _exit(70);
+        _exit(ALLOC_EXIT_STATUS);
     }
     return memory;
 }

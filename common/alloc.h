@@ -1,6 +1,6 @@
 /* alloc.h: the only two ways to get memory.
  *
- *   xmalloc family   small bookkeeping; when it fails the process ends with exit status 70
+ *   xmalloc family   small bookkeeping; when it fails the process ends with ALLOC_EXIT_STATUS
  *   alloc_pixels()   anything whose size comes from a file or a message: checked, limited,
  *                    and its failure is that file's failure
  *
@@ -15,6 +15,9 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+#define ALLOC_EXIT_STATUS \
+    3 /* something outside failed, as with all commands; of a decoder, WIRE_EXIT_MEMORY */
 
 /* Return new memory; never NULL. xcalloc() and xrealloc_array() check the product. Free with free(). */
 void *xmalloc(size_t size);

@@ -54,14 +54,16 @@ enum category {
 #define CODE_TOO_SHORT "too_short"                   /* fewer pixel bytes than the header promises    */
 #define CODE_CODEC "codec"                           /* the codec refuses the compressed stream       */
 #define CODE_LIMIT_PIXELS "limit_pixels"             /* MaxPixels or MaxFrames                        */
-#define CODE_LIMIT_ATTRIBUTES "limit_attributes"     /* MaxAttributes, MaxNesting, MaxMetadataBytes   */
-#define CODE_LIMIT_MEMORY "limit_memory"             /* DecoderMemory                                 */
-#define CODE_LIMIT_TIME "limit_time"                 /* DecoderSeconds                                */
-#define CODE_CRASH_SIGNAL "crash_signal"             /* the decoder was killed by a signal            */
-#define CODE_DECODER_PROTOCOL "decoder_protocol"     /* the decoder answered nonsense, or exited      */
-#define CODE_TOO_MANY_TAGS "too_many_tags"           /* category 5                                    */
-#define CODE_OUTPUT_IO "output_io"                   /* writing the PNG failed                        */
-#define CODE_OUTPUT_FULL "output_full"               /* no space left for the PNG                     */
+#define CODE_LIMIT_ATTRIBUTES "limit_attributes" /* MaxAttributes, MaxNesting, MaxItems, MaxMetadataBytes */
+#define CODE_LIMIT_OUTPUT "limit_output"         /* MaxPictureBytes                               */
+#define CODE_LIMIT_MEMORY "limit_memory"         /* DecoderMemory                                 */
+#define CODE_LIMIT_TIME "limit_time"             /* DecoderSeconds or FileSeconds                 */
+#define CODE_CRASH_SIGNAL "crash_signal"         /* the decoder was killed by a signal            */
+#define CODE_FORBIDDEN_CALL "forbidden_call"     /* the decoder was ended by its confinement: taken over? */
+#define CODE_DECODER_PROTOCOL "decoder_protocol" /* the decoder answered nonsense, or exited      */
+#define CODE_TOO_MANY_TAGS "too_many_tags"       /* category 5                                    */
+#define CODE_OUTPUT_IO "output_io"               /* writing the PNG failed                        */
+#define CODE_OUTPUT_FULL "output_full"           /* no space left for the PNG                     */
 
 struct error {
     enum error_kind kind;

@@ -1,17 +1,15 @@
 #include "common/files.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/openat2.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "common/alloc.h"
+#include "common/nolink.h"
 
 #define NAME_BYTES_MAX 1024u /* Linux allows 255, but what FUSE shows of NTFS may have more */
 
@@ -40,15 +38,25 @@ bool files_open_folder(const char *path, int *descriptor, struct error *err)
     return true;
 }
 
-/* Make one folder; one that is there already is as good. False with errno. */
+bool files_open_real_folder(const char *path, int *descriptor, struct error *err)
+{
+    *descriptor = nolink_open(AT_FDCWD, path, O_RDONLY | O_DIRECTORY, 0);
+    if (*descriptor < 0)
+        return error_errno(err, ERROR_FATAL, "cannot open folder '%s'", path);
+    return true;
+}
+
+/* Make one folder; one that is there already is as good. False with errno. What a person names (AT_FDCWD) may
+ * go through links, what we name below a folder may not. */
 static bool make_folder(int dir, const char *path)
 {
     struct stat status;
-    if (mkdirat(dir, path, 0700) == 0)
+    bool is_named = dir == AT_FDCWD;
+    if ((is_named ? mkdirat(dir, path, 0700) : nolink_mkdir(dir, path, 0700)) == 0)
         return true;
-    if (errno != EEXIST || fstatat(dir, path, &status, 0) != 0)
+    if (errno != EEXIST || (is_named ? stat(path, &status) : nolink_stat(dir, path, &status)) != 0)
         return false;
-    errno = ENOTDIR;
+    errno = S_ISLNK(status.st_mode) ? ELOOP : ENOTDIR;
     return S_ISDIR(status.st_mode);
 }
 
@@ -70,6 +78,22 @@ bool files_make_folders(int dir, const char *path, struct error *err)
         (void)error_errno(err, ERROR_RETRY, "cannot make a folder for the output");
     free(partial);
     return ok;
+}
+
+bool files_make_real_folder(const char *path, char **real, int *descriptor, struct error *err)
+{
+    *descriptor = -1;
+    *real = NULL;
+    if (!files_make_folders(AT_FDCWD, path, err))
+        return false;
+    *real = realpath(path, NULL);
+    if (*real == NULL)
+        return error_errno(err, ERROR_FATAL, "cannot open folder '%s'", path);
+    if (files_open_real_folder(*real, descriptor, err))
+        return true;
+    free(*real);
+    *real = NULL;
+    return false;
 }
 
 /* ---- opening beneath a root ------------------------------------------------------------------------ */
@@ -151,15 +175,9 @@ static bool is_allowed(const struct files_roots *roots, int descriptor)
 }
 
 /* By the kernel's own rule, which no race gets around. Returns the descriptor, or -1 with errno. */
-static int open_beneath(int dir, const char *path, uint64_t flags)
+static int open_beneath(int dir, const char *path, int flags)
 {
-    struct open_how how = {.flags = flags, .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS};
-    long descriptor;
-    int tries = 16; /* EAGAIN: a folder was renamed meanwhile, and the kernel could not be sure */
-    do {
-        descriptor = syscall(SYS_openat2, dir, path, &how, sizeof how);
-    } while (descriptor < 0 && (errno == EAGAIN || errno == EINTR) && --tries > 0);
-    return (int)descriptor;
+    return nolink_openat2(dir, path, flags, 0, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS);
 }
 
 bool files_follow_link(const struct files_roots *roots, int dir, const char *name, int *descriptor,
@@ -248,6 +266,13 @@ static bool open_by_component(const struct files_roots *roots, const char *path,
         name[length] = '\0';
         path += length;
         if (path[strspn(path, "/")] == '\0') {
+            struct stat status;
+            if (path[0] == '/' &&
+                fstatat(dir >= 0 ? dir : roots->root, name, &status, AT_SYMLINK_NOFOLLOW) == 0 &&
+                S_ISREG(status.st_mode)) {
+                (void)open_failed(ENOTDIR, err); /* as the kernel takes a slash at the end */
+                goto out;
+            }
             ok = open_last(roots, dir >= 0 ? dir : roots->root, name, descriptor, err);
             goto out;
         }
@@ -281,33 +306,14 @@ bool files_is_beneath(const char *path)
     return is_relative_without_dots(path);
 }
 
-/* For kernels without openat2(), or where a filter denies it: no link at all on the way. */
-static int open_folder_by_component(int root, const char *path)
-{
-    int dir = fcntl(root, F_DUPFD_CLOEXEC, 0);
-    while (dir >= 0 && path[path[0] == '/' ? strspn(path, "/") : 0] != '\0') {
-        path += strspn(path, "/");
-        size_t length = strcspn(path, "/");
-        char *name = xmemdup_text(path, length);
-        int next = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        int number = errno == ENOTDIR ? ELOOP : errno;
-        free(name);
-        close_if_open(&dir);
-        errno = number;
-        dir = next;
-        path += length;
-    }
-    return dir;
-}
-
 bool files_open_folder_beneath(int root, const char *path, int *descriptor, struct error *err)
 {
     *descriptor = -1;
     if (!is_relative_without_dots(path))
         return error_set(err, ERROR_INPUT, "the folder does not lie below the root");
     *descriptor = open_beneath(root, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (*descriptor < 0 && (errno == ENOSYS || errno == EPERM))
-        *descriptor = open_folder_by_component(root, path);
+    if (*descriptor < 0 && (errno == ENOSYS || errno == EPERM)) /* without it: no link at all on the way */
+        *descriptor = nolink_open(root, path, O_RDONLY | O_DIRECTORY, 0);
     if (*descriptor >= 0)
         return true;
     if (errno == EXDEV || errno == ELOOP)

@@ -13,6 +13,13 @@
  * failure. Fails with ERROR_FATAL; the text names the path, which is one of the settings'. */
 MUST_CHECK bool files_open_folder(const char *path, int *descriptor, struct error *err);
 
+/* The same for a path that realpath() gave: a link in it has been put there since, and is not followed. */
+MUST_CHECK bool files_open_real_folder(const char *path, int *descriptor, struct error *err);
+
+/* Make a folder that a person names, with its parents, where it is missing (links are followed), and open it.
+ * *real is its path without links, new; NULL on failure. Fails with ERROR_RETRY or ERROR_FATAL. */
+MUST_CHECK bool files_make_real_folder(const char *path, char **real, int *descriptor, struct error *err);
+
 /* Whether `path` still names the very folder that is open: another one may be mounted there by now, or none.
  */
 bool files_is_folder(const char *path, int descriptor);

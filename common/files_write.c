@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "common/alloc.h"
+#include "common/nolink.h"
 
 #define COPY_BYTES (256u << 10)
 #define DRAFT_BUFFER_BYTES (256u << 10)
@@ -40,8 +41,7 @@ static char *temporary_name(const char *path)
 static int create_temporary(int dir, const char *path, mode_t mode, char **temporary)
 {
     *temporary = temporary_name(path);
-    int descriptor =
-        openat(dir, *temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_NOCTTY | O_CLOEXEC, mode);
+    int descriptor = nolink_open(dir, *temporary, O_WRONLY | O_CREAT | O_EXCL, mode);
     if (descriptor < 0) {
         int number = errno;
         free(*temporary);
@@ -78,7 +78,7 @@ static bool sync_folder_of(int dir, const char *path)
     char *slash = strrchr(folder, '/');
     if (slash != NULL)
         *slash = '\0';
-    int descriptor = openat(dir, slash == NULL ? "." : folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int descriptor = nolink_open(dir, slash == NULL ? "." : folder, O_RDONLY | O_DIRECTORY, 0);
     bool ok = descriptor >= 0 && (fsync(descriptor) == 0 || errno == EINVAL);
     int number = errno;
     close_if_open(&descriptor);
@@ -116,7 +116,7 @@ bool files_draft_finish(struct files_draft *draft, struct error *err)
     }
     int closed = fclose(draft->stream);
     draft->stream = NULL;
-    if (closed != 0 || renameat(draft->dir, draft->temporary, draft->dir, draft->path) != 0 ||
+    if (closed != 0 || nolink_rename(draft->dir, draft->temporary, draft->path) != 0 ||
         !sync_folder_of(draft->dir, draft->path)) {
         (void)error_errno(err, ERROR_RETRY, "cannot write '%s'", draft->path);
         goto out;
@@ -136,7 +136,7 @@ void files_draft_abandon(struct files_draft *draft)
     if (draft->stream != NULL)
         (void)fclose(draft->stream);
     if (draft->temporary != NULL)
-        (void)unlinkat(draft->dir, draft->temporary, 0);
+        (void)nolink_unlink(draft->dir, draft->temporary, 0);
     free(draft->temporary);
     free(draft->path);
     *draft = (struct files_draft){0};
@@ -178,7 +178,7 @@ static bool is_storage_trouble(int number)
 bool files_lock(int dir, const char *path, int *descriptor, struct error *err)
 {
     bool ok = false;
-    *descriptor = openat(dir, path, O_RDWR | O_CREAT | O_NOFOLLOW | O_NOCTTY | O_CLOEXEC, 0600);
+    *descriptor = nolink_open_file(dir, path, O_RDWR | O_CREAT, 0600);
     if (*descriptor < 0)
         return error_errno(err, is_storage_trouble(errno) ? ERROR_RETRY : ERROR_FATAL,
                            "cannot open lock '%s'", path);
@@ -252,7 +252,7 @@ bool files_copy(int input, int dir, const char *path, bool is_synced, struct err
     }
     int closed = close(output);
     output = -1;
-    if (closed != 0 || renameat(dir, temporary, dir, path) != 0) {
+    if (closed != 0 || nolink_rename(dir, temporary, path) != 0) {
         (void)error_errno(err, ERROR_RETRY, "cannot write a copy");
         goto out;
     }
@@ -260,7 +260,7 @@ bool files_copy(int input, int dir, const char *path, bool is_synced, struct err
 out:
     close_if_open(&output);
     if (!ok)
-        (void)unlinkat(dir, temporary, 0);
+        (void)nolink_unlink(dir, temporary, 0);
     free(temporary);
     return ok;
 }
@@ -269,7 +269,7 @@ out:
 
 void files_sweep(int dir, const char *folder, const char *prefix)
 {
-    int descriptor = openat(dir, folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+    int descriptor = nolink_open(dir, folder, O_RDONLY | O_DIRECTORY, 0);
     DIR *entries = descriptor >= 0 ? fdopendir(descriptor) : NULL;
     if (entries == NULL) {
         close_if_open(&descriptor);

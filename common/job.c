@@ -10,6 +10,7 @@
 
 #include "common/files.h"
 #include "common/json.h"
+#include "common/nolink.h"
 
 /* ---- ids ---- */
 
@@ -50,6 +51,7 @@ void job_from_settings(struct job *job, const struct settings *settings)
     job->output_directory = settings->output_directory;
     job->options = settings->options;
     job->common_headers_only = settings->common_headers_only;
+    job->csv_formula_guard = settings->csv_formula_guard;
     job->your_email = settings->send_email ? settings->your_email : NULL;
 }
 
@@ -97,8 +99,9 @@ void notice_to_json(const struct notice *notice, struct buffer *out)
         job_texts(&job, texts);
         for (int i = 0; i < TEXT_COUNT; i++)
             member_text(out, text_names[i], *texts[i]);
-        buffer_append_format(
-            out, ",\"common_headers_only\":%s,\"created\":", job.common_headers_only ? "true" : "false");
+        buffer_append_format(out, ",\"common_headers_only\":%s,\"csv_formula_guard\":%s,\"created\":",
+                             job.common_headers_only ? "true" : "false",
+                             job.csv_formula_guard ? "true" : "false");
         buffer_append_i64(out, job.created_s);
         buffer_append_text(out, ",\"options\":");
         options_to_json(&job.options, out);
@@ -181,6 +184,8 @@ static void read_member(struct json_reader *in, struct notice *notice, const cha
         notice->category = (unsigned)json_u64_max(in, CATEGORY_DECODER);
     } else if (strcmp(key, "common_headers_only") == 0) {
         notice->job.common_headers_only = json_bool(in);
+    } else if (strcmp(key, "csv_formula_guard") == 0) {
+        notice->job.csv_formula_guard = json_bool(in);
     } else if (strcmp(key, "created") == 0) {
         notice->job.created_s = json_i64(in);
     } else if (strcmp(key, "options") == 0) {
@@ -255,7 +260,7 @@ void letter_to_json(const char *kind, const char *reason, const char *bytes, siz
 
 bool job_read_mark(int dir, const char *path, char *text, size_t size, bool *found, struct error *err)
 {
-    int descriptor = openat(dir, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    int descriptor = nolink_open_file(dir, path, O_RDONLY, 0);
     *found = descriptor >= 0;
     text[0] = '\0';
     if (descriptor < 0)

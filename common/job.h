@@ -43,6 +43,7 @@ struct job {
     const char *output_directory; /* as the mail, and the tables under compatibility, show it */
     struct options options;
     bool common_headers_only;
+    bool csv_formula_guard;
     const char *features;   /* content of FeatureSetFile; NULL: all columns are wanted */
     const char *your_email; /* NULL: no e-mail */
     int64_t created_s;      /* since 1970 */

@@ -120,7 +120,7 @@ void kafka_client_trouble(struct kafka_client *client, const char *during, rd_ka
         return;
     client->shown[slot].code = (int)code;
     client->shown[slot].shown_ms = now;
-    log_event(LOG_LEVEL_WARN, "kafka", "kafka_error", "during=%s code=%s reason=%s", during,
+    log_event(LOG_LEVEL_WARN, "kafka", "kafka_error", "during=%s code=%s reason=%s", log_text(during),
               rd_kafka_err2name(code), log_text(reason != NULL ? reason : rd_kafka_err2str(code)));
 }
 

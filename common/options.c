@@ -41,7 +41,9 @@ static const struct option_row option_rows[] = {
     ROW("max_frames", OPTION_U32, max_frames, 0),
     ROW("max_attributes", OPTION_U32, max_attributes, 0),
     ROW("max_nesting", OPTION_U32, max_nesting, 0),
+    ROW("max_items", OPTION_U32, max_items, 0),
     ROW("max_metadata_bytes", OPTION_U64, max_metadata_bytes, 0),
+    ROW("max_picture_bytes", OPTION_U64, max_picture_bytes, 0),
 };
 #define ROW_COUNT (sizeof option_rows / sizeof *option_rows)
 

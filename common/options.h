@@ -64,7 +64,9 @@ struct options {
     uint32_t max_frames;         /* frames of a file                    */
     uint32_t max_attributes;     /* data elements of a file, all levels */
     uint32_t max_nesting;        /* sequences inside sequences          */
-    uint64_t max_metadata_bytes; /* all values but the pixel data       */
+    uint32_t max_items;          /* of one sequence                     */
+    uint64_t max_metadata_bytes; /* all values but the pixel data; and all cells with their columns' names */
+    uint64_t max_picture_bytes;  /* of one PNG                          */
 };
 
 struct buffer;

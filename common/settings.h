@@ -28,6 +28,13 @@ enum durability {
     DURABILITY_NONE,  /* whatever the system has written until then   */
 };
 
+/* What becomes of a machine on which decoders cannot be confined in full. */
+enum sandbox {
+    SANDBOX_AUTO,        /* required in a fleet's worker, best effort in extract */
+    SANDBOX_REQUIRED,    /* nothing is begun                                     */
+    SANDBOX_BEST_EFFORT, /* a warning says what is missing                       */
+};
+
 struct settings_value; /* a row's value as text, and where it came from (settings_table.h) */
 
 /* Texts are NULL where nothing was given. */
@@ -44,6 +51,7 @@ struct settings {
     /* output */
     struct options options;
     bool common_headers_only;
+    bool csv_formula_guard;
     bool specific_headers_only;
     char *feature_set_file;
 
@@ -54,6 +62,8 @@ struct settings {
     enum durability durability;
     uint64_t decoder_memory_bytes;
     uint32_t decoder_seconds;
+    uint32_t file_seconds;
+    enum sandbox sandbox;
     char *decoder_program; /* NULL: found by itself */
     enum log_level log_level;
 

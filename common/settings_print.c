@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "common/alloc.h"
+#include "common/shown.h"
 #include "common/typeset.h"
 
 static const char *origin_text(enum settings_origin origin)
@@ -29,9 +30,11 @@ static const char *origin_text(enum settings_origin origin)
 
 void settings_show(const struct settings *settings, FILE *out)
 {
-    for (size_t i = 0; i < settings_table_count; i++)
-        (void)fprintf(out, "%s = %s  (from %s)\n", settings_table[i].key, settings->values[i].text,
-                      origin_text(settings->values[i].origin));
+    for (size_t i = 0; i < settings_table_count; i++) {
+        (void)fprintf(out, "%s = ", settings_table[i].key);
+        shown_print(out, settings->values[i].text);
+        (void)fprintf(out, "  (from %s)\n", origin_text(settings->values[i].origin));
+    }
 }
 
 static bool alters_output(const struct settings *settings, const struct settings_row *row)

@@ -29,6 +29,7 @@ static const char *const compression_choices[] = {"fast", "small", NULL};
 static const char *const value_format_choices[] = {"dicom", "niffler", NULL};
 static const char *const start_tls_choices[] = {"required", "off", NULL};
 static const char *const durability_choices[] = {"file", "batch", "none", NULL};
+static const char *const sandbox_choices[] = {"auto", "required", "best-effort", NULL};
 static const char *const log_level_choices[] = {"error", "warn", "info", "debug", NULL};
 
 static const char input_section[] = "Input";
@@ -117,13 +118,19 @@ const struct settings_row settings_table[] = {
     {output_section, "FeatureSetFile", "FILE", SETTINGS_TEXT, FIELD(feature_set_file), NO_RANGE, NO_CHOICES,
      "featureset.txt", SAME, SETTINGS_ALTERS_OUTPUT,
      "Names of columns, one a line, for SpecificHeadersOnly."},
+    {output_section, "CsvFormulaGuard", NULL, SETTINGS_BOOL, FIELD(csv_formula_guard), NO_RANGE, NO_CHOICES,
+     "false", SAME, SETTINGS_ALTERS_OUTPUT,
+     "For tables that people open in a spreadsheet: put ' before each text that it would run as a formula, "
+     "which begins with =, +, -, @, a tab or a line end. Numbers stay. Off, since the tables are for "
+     "programs, "
+     "which would have to take it away again."},
     {output_section, "ValueFormat", NULL, SETTINGS_CHOICE, FIELD(options.value_format), NO_RANGE,
      value_format_choices, "dicom", "niffler", SETTINGS_ALTERS_OUTPUT,
      "How a cell shows several values. dicom: a\\b, as in the file. niffler: as Python writes a list."},
     {output_section, "MaxValueBytes", NULL, SETTINGS_SIZE, FIELD(options.max_value_bytes), 0, GIB, NO_CHOICES,
      "4K", "unlimited", SETTINGS_ALTERS_OUTPUT,
      "Longer values are cut, with a mark; or unlimited. Spreadsheets and readers of CSV choke on cells of "
-     "megabytes."},
+     "megabytes. Whatever it is, MaxMetadataBytes is the limit of a file's values."},
 
     {machine_section, "UseProcesses", "N", SETTINGS_SHARE, FIELD(use_processes), 0, 100000, NO_CHOICES, "0",
      SAME, SETTINGS_ALTERS_NOTHING,
@@ -149,6 +156,13 @@ const struct settings_row settings_table[] = {
     {machine_section, "DecoderProgram", "FILE", SETTINGS_TEXT, FIELD(decoder_program), NO_RANGE, NO_CHOICES,
      "", SAME, SETTINGS_ALTERS_NOTHING,
      "The decoder to start; not set: the installed niffler-png-decoder, or the one of the build."},
+    {machine_section, "Sandbox", NULL, SETTINGS_CHOICE, FIELD(sandbox), NO_RANGE, sandbox_choices, "auto",
+     SAME, SETTINGS_ALTERS_NOTHING,
+     "Decoders read the files, which are anybody's, and are confined by seccomp, Landlock and limits. Where "
+     "the "
+     "kernel or a container lacks a part of that: required, nothing is begun; best-effort, a warning says "
+     "what is "
+     "missing. auto: required for work, best-effort for extract. niffler-png doctor shows the parts."},
     {machine_section, "LogLevel", NULL, SETTINGS_CHOICE, FIELD(log_level), NO_RANGE, log_level_choices,
      "info", SAME, SETTINGS_ALTERS_NOTHING,
      "What is logged: error (a person must act), warn (it was coped with), info (start, end, totals) or "
@@ -240,26 +254,38 @@ const struct settings_row settings_table[] = {
      "some ten "
      "seconds; what is "
      "not done by then hangs, and the decoder is killed."},
+    {limits_section, "FileSeconds", NULL, SETTINGS_COUNT, FIELD(file_seconds), 1, UINT32_MAX, NO_CHOICES,
+     "3600", SAME, SETTINGS_ALTERS_OUTPUT,
+     "Seconds that all frames of a file may take together. 100,000 usual ones need a quarter of an hour; "
+     "without an end, a file of "
+     "many frames that each take nearly DecoderSeconds would hold its decoder for weeks."},
     {limits_section, "MaxPixels", NULL, SETTINGS_SIZE, FIELD(options.max_pixels), 1, INT64_C(1) << 32,
      NO_CHOICES, "256M", SAME, SETTINGS_ALTERS_OUTPUT,
      "Rows times columns of a frame. Radiographs and mammograms stay below 64M; the rest is room for scanned "
      "slides and film."},
     {limits_section, "MaxFrames", NULL, SETTINGS_COUNT, FIELD(options.max_frames), 1, UINT32_MAX, NO_CHOICES,
      "100000", SAME, SETTINGS_ALTERS_OUTPUT,
-     "Frames of a file. Cine loops and volumes have up to some ten thousands; each is a file on the disk."},
+     "Frames of a file. Cine loops and volumes have up to some ten thousands; each is a file on the disk. Of "
+     "fragments, it allows four for each frame, and 65,536 more."},
     {limits_section, "MaxAttributes", NULL, SETTINGS_COUNT, FIELD(options.max_attributes), 1, UINT32_MAX,
      NO_CHOICES, "1000000", SAME, SETTINGS_ALTERS_OUTPUT,
      "Data elements of a file, those in sequences counted. A volume of 10,000 frames has about 500,000."},
     {limits_section, "MaxNesting", NULL, SETTINGS_COUNT, FIELD(options.max_nesting), 1, 1000, NO_CHOICES,
      "128", "1000", SETTINGS_ALTERS_OUTPUT,
-     "Sequences inside sequences. Structured reports reach about 20; files made to exhaust a reader's stack "
-     "begin at 100, and those of them that hold a picture are read: here a level costs some bytes and no "
-     "stack."},
+     "Sequences inside sequences. Structured reports reach about 20. Valid pictures that are nested 100 deep "
+     "are found, and are to be converted: here a level costs some bytes and no stack."},
+    {limits_section, "MaxItems", NULL, SETTINGS_COUNT, FIELD(options.max_items), 1, UINT32_MAX, NO_CHOICES,
+     "100000", SAME, SETTINGS_ALTERS_OUTPUT,
+     "Items of one sequence. An enhanced object has one for each frame, so that this goes with MaxFrames; "
+     "each has columns of its own in metadata.csv."},
     {limits_section, "MaxMetadataBytes", NULL, SETTINGS_SIZE, FIELD(options.max_metadata_bytes), 64 * KIB,
      1024 * GIB, NO_CHOICES, "256M", SAME, SETTINGS_ALTERS_OUTPUT,
-     "Bytes of all values of a file but its pixel data. Contours of a treatment plan reach 100M; this much "
-     "is held in memory "
-     "for each decoder."},
+     "Bytes of all values of a file but its pixel data, and again of its cells and their columns' names. "
+     "Contours of a treatment plan reach 100M; this much is held in memory for each decoder."},
+    {limits_section, "MaxPictureBytes", NULL, SETTINGS_SIZE, FIELD(options.max_picture_bytes), 64 * KIB,
+     1024 * GIB, NO_CHOICES, "2G", SAME, SETTINGS_ALTERS_OUTPUT,
+     "Bytes of one PNG. The largest frame of MaxPixels has 1.5G in colour of 16 bits, and noise does not "
+     "shrink; what is longer is no picture of a sane decoder."},
 };
 
 const size_t settings_table_count = sizeof settings_table / sizeof settings_table[0];

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "common/alloc.h"
 #include "common/files.h"
@@ -64,6 +65,17 @@ const char *folders_below(const char *root_setting, const char *root, const char
     return NULL;
 }
 
+/* `there` is a real path. What is exchanged for a link meanwhile is not followed. */
+static bool make_folders_in(const char *there, const char *rest, struct error *err)
+{
+    int dir;
+    if (!files_open_real_folder(there, &dir, err))
+        return false;
+    bool ok = rest[strspn(rest, "/.")] == '\0' || files_make_folders(dir, rest, err);
+    (void)close(dir);
+    return ok;
+}
+
 /* The part of the path that is there decides; what follows it may not climb back. */
 bool folders_make_below(const char *root_setting, const char *root, const char *setting, const char *path,
                         struct error *err)
@@ -87,7 +99,7 @@ bool folders_make_below(const char *root_setting, const char *root, const char *
         (void)error_set(err, ERROR_FATAL, "%s does not lie below %s", setting, root_setting);
     else
         ok = folders_below(root_setting, root, setting, real, err) != NULL &&
-             (files_make_folders(AT_FDCWD, path, err) || error_prefix(err, "%s", setting));
+             (make_folders_in(real, rest, err) || error_prefix(err, "%s", setting));
     free(there);
     free(real);
     return ok;

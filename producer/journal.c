@@ -8,6 +8,7 @@
 
 #include "common/alloc.h"
 #include "common/json.h"
+#include "common/nolink.h"
 
 struct journal {
     FILE *stream;
@@ -20,7 +21,8 @@ struct journal {
 bool journal_create(struct journal **out, int dir, const char *path, struct error *err)
 {
     *out = NULL;
-    int descriptor = openat(dir, path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    (void)nolink_unlink(dir, path, 0); /* of an earlier run */
+    int descriptor = nolink_open(dir, path, O_RDWR | O_CREAT | O_EXCL, 0600);
     FILE *stream = descriptor >= 0 ? fdopen(descriptor, "w+") : NULL;
     if (stream == NULL) {
         (void)error_errno(err, ERROR_RETRY, "cannot write the journal '%s'", path);
@@ -37,7 +39,7 @@ bool journal_create(struct journal **out, int dir, const char *path, struct erro
 bool journal_keep(struct journal *journal, int dir, const char *path, const char *final, struct error *err)
 {
     if (fflush(journal->stream) != 0 || fsync(fileno(journal->stream)) != 0 ||
-        renameat(dir, path, dir, final) != 0)
+        nolink_rename(dir, path, final) != 0)
         return error_errno(err, ERROR_RETRY, "cannot write the journal");
     return true;
 }
@@ -45,7 +47,7 @@ bool journal_keep(struct journal *journal, int dir, const char *path, const char
 /* Each line is a file: the count is that of the lines. */
 bool journal_open(struct journal **out, int dir, const char *path, struct error *err)
 {
-    int descriptor = openat(dir, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    int descriptor = nolink_open_file(dir, path, O_RDONLY, 0);
     FILE *stream = descriptor >= 0 ? fdopen(descriptor, "r") : NULL;
     *out = NULL;
     if (stream == NULL) {

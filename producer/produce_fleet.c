@@ -14,6 +14,7 @@
 #include "common/job.h"
 #include "common/kafka.h"
 #include "common/meter.h"
+#include "common/nolink.h"
 #include "common/queue_kafka.h"
 #include "producer/files_from.h"
 #include "producer/folders.h"
@@ -104,7 +105,7 @@ static bool open_output(struct producing *p, struct error *err)
     if (p->output == NULL)
         return false;
     p->notice.job.output = folders_below("OutputRoot", p->output_root, "OutputDirectory", p->output, err);
-    return p->notice.job.output != NULL && files_open_folder(p->output, &p->output_dir, err) &&
+    return p->notice.job.output != NULL && files_open_real_folder(p->output, &p->output_dir, err) &&
            files_make_folders(p->output_dir, JOB_FOLDER, err) &&
            files_lock(p->output_dir, JOB_LOCK, &p->lock, err);
 }
@@ -205,7 +206,7 @@ static bool new_job(struct producing *p, struct error *err)
 
 static bool read_job_file(struct producing *p, struct error *err)
 {
-    int file = openat(p->output_dir, JOB_FILE, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    int file = nolink_open_file(p->output_dir, JOB_FILE, O_RDONLY, 0);
     ssize_t n = 0;
     while (file >= 0 && p->file.length < JOB_FILE_MAX &&
            (n = read(file, buffer_reserve(&p->file, 65536), 65536)) > 0)

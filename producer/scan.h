@@ -27,8 +27,8 @@ struct scan_options {
                             The backslash has no meaning, as in Python's glob */
     bool links_anywhere; /* links may lead out of the root */
     const char *const *link_roots; /* NULL, or NULL-terminated */
-    const char
-        *scratch; /* folder for sort runs (an unlinked file), e.g. the output folder; NULL: sort in memory */
+    const char *scratch; /* folder for sort runs (an unlinked file), e.g. the output folder, as realpath()
+                            gives it; NULL: sort in memory */
 };
 
 /* What the scan already knows to be unusable comes with a problem, size and time 0:

@@ -3,10 +3,12 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "common/alloc.h"
+#include "common/nolink.h"
 
 #define NAME_BYTES_MAX SCAN_NAME_BYTES
 #define ENTRY_BYTES_MAX (NAME_BYTES_MAX + 2u)
@@ -64,13 +66,16 @@ static void sort_arena(struct scan_names *names)
 /* The runs hold names of files, which may be patients': a file that never has a name itself. */
 static bool open_scratch(struct scan_names *names, struct error *err)
 {
-    names->file = open(names->scratch, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    names->file = nolink_open(AT_FDCWD, names->scratch, O_TMPFILE | O_RDWR, 0600);
     if (names->file < 0 && (errno == EOPNOTSUPP || errno == EISDIR || errno == ENOENT || errno == EINVAL)) {
-        char *path = xasprintf("%s/.niffler-sort-XXXXXX", names->scratch);
-        names->file = mkostemp(path, O_CLOEXEC);
-        if (names->file >= 0)
-            (void)unlink(path);
-        free(path);
+        char name[64];
+        (void)snprintf(name, sizeof name, ".niffler-sort-%ld", (long)getpid());
+        int folder = nolink_open(AT_FDCWD, names->scratch, O_RDONLY | O_DIRECTORY, 0);
+        (void)nolink_unlink(folder, name, 0); /* of a process that died in between */
+        names->file = nolink_open(folder, name, O_RDWR | O_CREAT | O_EXCL, 0600);
+        (void)nolink_unlink(folder, name, 0);
+        if (folder >= 0)
+            (void)close(folder);
     }
     if (names->file >= 0)
         return true;

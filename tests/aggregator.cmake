@@ -7,6 +7,7 @@ unit_test(names aggregator common PkgConfig::SQLITE)
 target_link_options(test_names PRIVATE -Wl,--wrap=renameat,--wrap=unlinkat,--wrap=sqlite3_step
                     -Wl,--wrap=sqlite3_wal_checkpoint_v2)
 unit_test(csv aggregator common)
+unit_test(csv_cell aggregator common)
 unit_test(tables aggregator common PkgConfig::SQLITE)
 target_link_options(test_tables PRIVATE -Wl,--wrap=renameat,--wrap=unlinkat,--wrap=fsync,--wrap=sqlite3_step
                     -Wl,--wrap=sqlite3_wal_checkpoint_v2)

@@ -12,6 +12,7 @@ e2e_test(fleet_faults Storage 900)
 e2e_test(fleet_faults Drain 1200)
 e2e_test(fleet_faults TwoAggregators 600)
 e2e_test(fleet_more Corners 1200)
+e2e_test(fleet_crashes FleetCrashes 600)
 e2e_test(durability Fleet 900)
 set_tests_properties(e2e.fleet_faults.Drain e2e.fleet_views.Redis PROPERTIES RUN_SERIAL TRUE)
 

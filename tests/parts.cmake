@@ -8,6 +8,9 @@ unit_test(pngout_own decoder_core base ZLIB::ZLIB)
 unit_test(scan producer common base)
 unit_test(scan_sort producer common base)
 unit_test(files common base)
+unit_test(nolink common base)
+target_link_options(test_nolink PRIVATE -Wl,--wrap=syscall)
+unit_test(hostile_paths common base)
 unit_test(buffer base)
 
 # One contract for every transport.
@@ -15,3 +18,8 @@ add_executable(test_queue contract/test_queue.c)
 target_link_libraries(test_queue PRIVATE strict common base PkgConfig::CMOCKA Threads::Threads)
 add_test(NAME contract.queue COMMAND test_queue)
 set_tests_properties(contract.queue PROPERTIES LABELS contract TIMEOUT 60)
+
+# All that writes below a folder, against one that swaps it for a link.
+unit_test(racer producer worker aggregator common base)
+target_link_options(test_racer PRIVATE -Wl,--wrap=syscall)
+set_tests_properties(unit.racer PROPERTIES TIMEOUT 600)

@@ -8,7 +8,7 @@ function(style_test name)
 endfunction()
 
 set(style ${CMAKE_CURRENT_SOURCE_DIR}/style)
-foreach(rule includes banned headers sizes openings)
+foreach(rule includes banned paths log headers sizes openings)
     style_test(${rule} ${Python3_EXECUTABLE} ${style}/check_sources.py ${PROJECT_SOURCE_DIR} ${rule})
 endforeach()
 style_test(headers_compile_alone ${style}/check_headers.sh ${PROJECT_SOURCE_DIR} ${CMAKE_C_COMPILER}

@@ -5,11 +5,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "common/alloc.h"
 #include "common/files.h"
+#include "common/nolink.h"
 #include "common/outputs.h"
 
 void draft_drop(struct draft *draft, int output_dir)
@@ -17,8 +18,20 @@ void draft_drop(struct draft *draft, int output_dir)
     if (draft->descriptor < 0)
         return;
     (void)close(draft->descriptor);
-    (void)unlinkat(output_dir, draft->name, 0);
+    (void)nolink_unlink(output_dir, draft->name, 0);
     draft->descriptor = -1;
+}
+
+bool draft_can_grow(const struct draft *draft, uint64_t bytes)
+{
+    static const char trial[65536];
+    struct statvfs space;
+    if (fstatvfs(draft->descriptor, &space) != 0)
+        return false;
+    /* A quota, a mount that became read-only or a server that is away are not in those numbers. */
+    bool has_room = space.f_blocks == 0 || (uint64_t)space.f_bavail * space.f_frsize >= bytes;
+    return has_room && pwrite(draft->descriptor, trial, sizeof trial, 0) == (ssize_t)sizeof trial &&
+           fdatasync(draft->descriptor) == 0;
 }
 
 bool draft_prepare(struct draft *draft, int output_dir, const char *name, struct error *err)
@@ -30,8 +43,7 @@ bool draft_prepare(struct draft *draft, int output_dir, const char *name, struct
     }
     (void)snprintf(draft->name, sizeof draft->name, OUTPUTS_INCOMING "/%s", name);
     for (int attempt = 0; attempt < 2; attempt++) {
-        draft->descriptor =
-            openat(output_dir, draft->name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0666);
+        draft->descriptor = nolink_open(output_dir, draft->name, O_RDWR | O_CREAT | O_EXCL, 0666);
         if (draft->descriptor >= 0)
             return true;
         if (errno != ENOENT || !files_make_folders(output_dir, OUTPUTS_INCOMING, err))
@@ -40,18 +52,13 @@ bool draft_prepare(struct draft *draft, int output_dir, const char *name, struct
     return error_errno(err, ERROR_RETRY, "cannot write to the output folder");
 }
 
-bool draft_publish(struct draft *draft, int output_dir, const char *path, uint64_t png_bytes, bool is_synced,
-                   struct error *err)
+bool draft_publish(struct draft *draft, int output_dir, const char *path, bool is_synced, struct error *err)
 {
-    struct stat status;
     int number = 0;
-    if (fstat(draft->descriptor, &status) != 0 || (uint64_t)status.st_size != png_bytes)
-        return error_input(err, CATEGORY_DECODER, CODE_DECODER_PROTOCOL,
-                           "the picture has not the size reported");
     if (is_synced && fdatasync(draft->descriptor) != 0)
         return error_errno(err, ERROR_RETRY, "cannot put a picture on disk");
     for (int attempt = 0; attempt < 2; attempt++) {
-        if (renameat(output_dir, draft->name, output_dir, path) == 0) {
+        if (nolink_rename(output_dir, draft->name, path) == 0) {
             (void)close(draft->descriptor);
             draft->descriptor = -1;
             return true;

@@ -25,6 +25,8 @@ struct metadata {
     struct buffer name; /* prefix, and the column's name behind it */
     struct buffer value;
     struct buffer identity;
+    size_t text_end; /* of the record's text: no cell may go beyond */
+    bool is_full;    /* one would have                              */
 };
 
 /* What stays the same during one flatten. */
@@ -124,6 +126,13 @@ static void append_name(struct metadata *md, const struct columns_range *range,
 static void emit(const struct job *job, const struct wire_element *element)
 {
     struct metadata *md = job->md;
+    /* A name repeats that of each sequence around it: a deep one with many elements makes a thousand bytes of
+     * each of theirs. */
+    size_t used = job->rec->text.length + (job->tuples != NULL ? job->tuples->length : 0);
+    size_t wanted = md->name.length + md->value.length;
+    md->is_full |= used > md->text_end || wanted > md->text_end - used;
+    if (md->is_full)
+        return;
     if (job->tuples == NULL) {
         record_add_cell(job->rec, md->name.data, md->name.length, md->value.data, md->value.length);
         return;
@@ -236,7 +245,7 @@ static void flatten_items(const struct job *job, const struct columns_range *ran
     size_t last = md->columns.nodes[index].end;
     uint64_t number = 0;
 
-    for (size_t item = index + 1; item < last; item = md->columns.nodes[item].end, number++) {
+    for (size_t item = index + 1; item < last && !md->is_full; item = md->columns.nodes[item].end, number++) {
         size_t end = md->columns.nodes[item].end;
         buffer_append_text(&md->name, prefix > 0 ? "_" : "");
         buffer_append_u64(&md->name, number);
@@ -261,7 +270,7 @@ static void flatten(const struct job *job, size_t from, size_t end)
     struct columns_range range = columns_select(&md->columns, from, end, !job->options->public_headers_only);
     size_t prefix = md->name.length;
 
-    for (size_t i = range.first; i < range.last; i++) {
+    for (size_t i = range.first; i < range.last && !md->is_full; i++) {
         size_t index = md->columns.order[i];
         const struct wire_element *element = &md->columns.nodes[index].element;
         bool has_items = md->columns.nodes[index].end > index + 1;
@@ -353,7 +362,13 @@ void metadata_flatten(struct metadata *md, const uint8_t *elements, size_t lengt
 
     columns_read(&md->columns, elements, length);
     buffer_truncate(&md->name, 0);
+    md->is_full = __builtin_add_overflow(rec->text.length, options->max_metadata_bytes, &md->text_end);
+    if (md->is_full) {
+        md->text_end = SIZE_MAX;
+        md->is_full = false;
+    }
     flatten(&job, 0, md->columns.node_count);
     find_identity(md, identity);
+    identity->is_cut = md->is_full;
     identity->attribute_count = rec->cell_count - before;
 }

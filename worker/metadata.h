@@ -36,6 +36,8 @@ struct metadata_identity {
     const char *series_instance_uid;
     const char *sop_instance_uid;
     const char *modality;
+    bool is_cut; /* the cells, with their columns' names, go beyond max_metadata_bytes: those before
+                    that are there */
     size_t attribute_count; /* flattened columns, before file, has_pix_array and category */
 };
 

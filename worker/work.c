@@ -13,6 +13,7 @@
 #include "common/job.h"
 #include "common/log.h"
 #include "common/meter.h"
+#include "common/nolink.h"
 #include "common/outputs.h"
 #include "worker/verdict.h"
 
@@ -26,7 +27,7 @@ void work_drop_draft(struct slot *slot)
         return;
     draft_drop(&slot->draft, slot->place->output_dir);
     /* The last one out takes the folder along; where another worker is in it, this fails, and shall. */
-    (void)unlinkat(slot->place->output_dir, OUTPUTS_INCOMING, AT_REMOVEDIR);
+    (void)nolink_unlink(slot->place->output_dir, OUTPUTS_INCOMING, AT_REMOVEDIR);
     places_release(slot->place);
     slot->place = NULL;
 }
@@ -191,6 +192,7 @@ static bool send_convert(struct work *work, int slot, struct work_file *file, st
     metrics_observe(work->options.metrics, METRICS_OPEN, (double)(file->asked_ms - file->begun_ms) / 1000);
     work->busy++;
     work->is_alone |= file->is_alone;
+    pool_limit_output(work->pool, slot, convert.options.max_picture_bytes);
     pool_send(work->pool, slot, &work->request, descriptors, convert.has_output ? 2 : 1, true);
     CRASH_POINT("worker.decoder_asked");
     return true;
@@ -235,9 +237,9 @@ static bool begin(struct work *work, int slot, struct work_file *file, struct er
     return true;
 }
 
-/* What comes next: a file to be tried alone, then those that met the storage, then the queue. *file is NULL
- * where nothing may be begun now. */
-static bool next_file(struct work *work, struct work_file **file, struct error *err)
+/* What comes next: a file to be tried alone, for which *slot becomes that of a fresh decoder, then those that
+ * met the storage, then the queue. *file is NULL where nothing may be begun now. */
+static bool next_file(struct work *work, int *slot, struct work_file **file, struct error *err)
 {
     struct queue_state results;
     *file = NULL;
@@ -249,7 +251,9 @@ static bool next_file(struct work *work, struct work_file **file, struct error *
     if (work->is_full)
         return true;
     if (work->lone.first != NULL) {
-        if (work->busy == 0) {
+        int fresh = work->busy == 0 ? pool_fresh_slot(work->pool) : -1;
+        if (fresh >= 0) {
+            *slot = fresh;
             *file = work_list_take(&work->lone);
             CRASH_POINT("worker.lone_begun");
         }
@@ -276,9 +280,12 @@ static bool next_file(struct work *work, struct work_file **file, struct error *
 
 bool work_fill_idle(struct work *work, struct error *err)
 {
-    for (int slot; !work->is_stopping && (slot = pool_idle_slot(work->pool)) >= 0;) {
+    if (work->probe.state != PROBE_NONE)
+        return work->is_stopping || work_probe_begin(work, err);
+    for (int slot;
+         !work->is_stopping && work->probe.state == PROBE_NONE && (slot = pool_idle_slot(work->pool)) >= 0;) {
         struct work_file *file;
-        if (!next_file(work, &file, err))
+        if (!next_file(work, &slot, &file, err))
             return false;
         if (file == NULL)
             return true;
@@ -289,6 +296,26 @@ bool work_fill_idle(struct work *work, struct error *err)
 }
 
 /* ---- public ---- */
+
+/* Say, once, how decoders are confined. */
+static void report_confinement(const struct work *work)
+{
+    const struct confinement *confinement = pool_confinement(work->pool);
+    struct buffer there = {0}, missing = {0};
+    bool is_whole = true;
+    for (unsigned part = 0; part < CONFINEMENT_PARTS; part++) {
+        metrics_set(work->options.metrics, METRIC_SANDBOX_PRIVILEGES + part, confinement->in_force[part]);
+        is_whole &= confinement->in_force[part] != 0 || !confinement_is_required(part);
+    }
+    confinement_append(confinement, true, &there);
+    confinement_append(confinement, false, &missing);
+    log_event(LOG_LEVEL_INFO, "worker", "confined", "parts=%s landlock_abi=%u", log_text(buffer_text(&there)),
+              confinement->landlock_abi);
+    if (!is_whole)
+        log_event(LOG_LEVEL_WARN, "worker", "not_confined", "missing=%s", log_text(buffer_text(&missing)));
+    buffer_clear(&there);
+    buffer_clear(&missing);
+}
 
 static bool open_link_roots(struct work *work, struct error *err)
 {
@@ -314,6 +341,7 @@ bool work_open(struct work **out, const struct work_options *options, struct err
     work->slots = xcalloc(options->pool.count, sizeof *work->slots);
     for (unsigned i = 0; i < options->pool.count; i++)
         work->slots[i].draft.descriptor = -1;
+    work_probe_init(work);
     /* Names of drafts only: unique among the workers that share an output folder. */
     if (getrandom(&id, sizeof id, 0) != sizeof id)
         id = (uint64_t)getpid();
@@ -326,6 +354,7 @@ bool work_open(struct work **out, const struct work_options *options, struct err
         work_close(work);
         return false;
     }
+    report_confinement(work);
     *out = work;
     return true;
 }
@@ -357,17 +386,17 @@ static bool is_over(const struct work *work)
     if (work->is_stopping)
         return (work->busy == 0 && !has_pending) || work->is_abandoned ||
                meter_now_ms() >= work->drain_until_ms;
-    return work->busy == 0 && !has_pending && work->lone.first == NULL && work->held.first == NULL &&
-           queue_is_finished(work->options.tasks);
+    return work->busy == 0 && work->probe.state == PROBE_NONE && !has_pending && work->lone.first == NULL &&
+           work->held.first == NULL && queue_is_finished(work->options.tasks);
 }
 
 static bool wait_for_event(struct work *work, int timeout_ms, struct error *err)
 {
     struct pool_event event;
     /* The queue is of interest only while a file may be begun. */
-    bool wants_tasks = !work->is_stopping && !work->is_alone && !work->is_full && !work->waits_for_storage &&
-                       work->lone.first == NULL && pool_idle_slot(work->pool) >= 0 &&
-                       !queue_is_finished(work->options.tasks);
+    bool wants_tasks = !work->is_stopping && work->probe.state == PROBE_NONE && !work->is_alone &&
+                       !work->is_full && !work->waits_for_storage && work->lone.first == NULL &&
+                       pool_idle_slot(work->pool) >= 0 && !queue_is_finished(work->options.tasks);
     bool is_answered = queue_is_durable(work->options.results);
     int others[] = {work->options.stop_descriptor, wants_tasks ? queue_descriptor(work->options.tasks) : -1,
                     is_answered ? queue_descriptor(work->options.results) : -1,
@@ -395,12 +424,17 @@ bool work_step(struct work *work, int timeout_ms, struct work_status *status, st
         .is_over = is_over(work),
         .is_stopping = work->is_stopping,
         .is_waiting_for_storage = work->waits_for_storage,
+        .is_broken = work->probe.state == PROBE_FAILED ||
+                     (work->probe.state == PROBE_RUNNING && work->probe.has_failed),
         .busy = work->busy,
         .in_hand = work->busy + (unsigned)(work->held.count + work->lone.count + work->unsynced.count +
                                            work->syncing.count),
         .files = work->files,
     };
-    return ok;
+    if (!ok || !status->is_over || work->defect.kind == ERROR_NONE)
+        return ok;
+    *err = work->defect;
+    return false;
 }
 
 bool work_run(struct work *work, bool *stopped, struct error *err)
@@ -418,6 +452,7 @@ void work_close(struct work *work)
     if (work == NULL)
         return;
     pool_stop(work->pool);
+    work_probe_clear(work);
     syncer_close(work->syncer);
     work_free_pending(work);
     for (unsigned i = 0; i < work->options.pool.count; i++) {

@@ -6,7 +6,9 @@
  *     a task that cannot be read       ERROR_INPUT: to the dead letters, with the reason
  *     a job that is over               the task is acknowledged, and nothing is done
  *     the input (ERROR_INPUT)          a record that says so; the file is copied to failed-dicom/<category>
- *     a decoder crashed                once more, alone; then a record, category 4
+ *     a decoder crashed                once more, alone in a fresh one; then a record, category 4
+ *     most of the last files did that  a picture of our own is decoded; if that crashes too, nothing is
+ *                                      begun or judged until it does not, or the worker stops
  *     a decoder met a limit            a record, category 4; another decoder takes its place
  *     the storage (ERROR_RETRY)        nothing new is begun and nothing is acknowledged until one of the
  * files that met it goes through; or, where asked, the worker stops the worker itself died of it     a
@@ -59,6 +61,7 @@ struct work_status {
     bool is_over; /* nothing more will be done: stopped, or the queue is finished */
     bool is_stopping;
     bool is_waiting_for_storage;
+    bool is_broken;   /* decoders crash on a picture of our own: nothing is begun until they do not */
     unsigned busy;    /* decoders at work */
     unsigned in_hand; /* files begun, or waiting for storage or their second try */
     uint64_t files;   /* done in this life */

@@ -6,6 +6,7 @@
 #include "common/log.h"
 #include "common/meter.h"
 #include "worker/naming.h"
+#include "worker/picture_check.h"
 #include "worker/verdict.h"
 #include "worker/work_internal.h"
 
@@ -27,6 +28,11 @@ static bool complete(struct work *work, int slot, bool release, struct error *er
     struct work_file *file = vacate(work, slot);
     if (release)
         pool_release(work->pool, slot);
+    if (!file->is_tried_again)
+        work_probe_count(work, false);
+    else if (release)
+        log_event(LOG_LEVEL_INFO, "worker", "retry_succeeded", "job=%s seq=%llu", log_text(file->task.job),
+                  (unsigned long long)file->task.seq);
     struct error finish_error;
     bool filled = work_fill_idle(work, err);
     bool finished = work_finish(work, file, &finish_error);
@@ -49,6 +55,16 @@ static void fail_frame(struct work_file *file, uint32_t frame_index, const struc
     else
         (void)snprintf(reason, sizeof reason, "%s", failure->reason);
     verdict_fail(rec, failure->category, failure->code, reason);
+}
+
+/* A limit in bytes that the decoder does not see, or did not keep to. */
+static void fail_at_limit(struct work_file *file, const char *code, const char *what, uint64_t limit,
+                          const char *setting)
+{
+    char reason[96];
+    (void)snprintf(reason, sizeof reason, "%s of more than %llu bytes (%s)", what, (unsigned long long)limit,
+                   setting);
+    verdict_fail(&file->rec, CATEGORY_DECODER, code, reason);
 }
 
 /* The header is read: columns and names, while the decoder is at the pixels. */
@@ -77,6 +93,9 @@ static void take_inspected(struct work *work, struct work_file *file, const stru
                    &in->failure, in->frames_there > 0);
     else if (in->object == WIRE_NO_IMAGE)
         rec->status = RECORD_NO_IMAGE;
+    if (identity.is_cut)
+        fail_at_limit(file, CODE_LIMIT_ATTRIBUTES, "cells and names of columns",
+                      file->task.options.max_metadata_bytes, "MaxMetadataBytes");
     CRASH_POINT("worker.inspected");
 }
 
@@ -90,8 +109,9 @@ static bool take_picture(struct work *work, int slot, const struct wire_frame *i
     const char *path = buffer_text(&work->path);
     CRASH_POINT("worker.picture_written");
     bool is_synced = work->options.durability == DURABILITY_FILE;
-    if (!draft_publish(&work->slots[slot].draft, file->place->output_dir, path, in->png_bytes, is_synced,
-                       err) ||
+    struct draft *draft = &work->slots[slot].draft;
+    if (!picture_check(draft->descriptor, in, &file->task.options, err) ||
+        !draft_publish(draft, file->place->output_dir, path, is_synced, err) ||
         (is_synced && !places_sync_name(file->place, path, err)))
         return false;
     CRASH_POINT("worker.picture_published");
@@ -131,12 +151,20 @@ static bool take_frame(struct work *work, int slot, const struct wire_frame *in,
     if (in->failure.category == CATEGORY_NONE) {
         bool is_wanted =
             work_file_has_patient(file) || !options->compatibility_niffler; /* Niffler names by it */
-        if (is_wanted && !take_picture(work, slot, in, err))
+        bool is_long = in->png_bytes > options->max_picture_bytes;
+        if (is_long && file->rec.status != RECORD_FAILED)
+            fail_at_limit(file, CODE_LIMIT_OUTPUT, "a picture", options->max_picture_bytes,
+                          "MaxPictureBytes");
+        if (is_wanted && !is_long && !take_picture(work, slot, in, err))
             return false;
     } else if (strcmp(in->failure.code, CODE_OUTPUT_FULL) == 0 ||
                strcmp(in->failure.code, CODE_OUTPUT_IO) == 0) {
-        return error_set(err, ERROR_RETRY, "cannot write a picture to the output folder: %s",
-                         in->failure.reason);
+        /* Else it may have passed already, or the decoder lies to stop us. */
+        bool is_so = !draft_can_grow(&work->slots[slot].draft, options->max_picture_bytes);
+        return is_so ? error_set(err, ERROR_RETRY, "cannot write a picture to the output folder: %s",
+                                 in->failure.reason)
+                     : error_input(err, CATEGORY_DECODER, CODE_OUTPUT_IO,
+                                   "the decoder cannot write to the output folder, we can");
     } else {
         fail_frame(file, in->frame_index, &in->failure, true);
         CRASH_POINT("worker.frame_failed");
@@ -148,55 +176,98 @@ static bool take_frame(struct work *work, int slot, const struct wire_frame *in,
     return !*more || send_frame_request(work, slot, in->frame_index + 1, err);
 }
 
-/* One reply. *is_done: the file needs nothing more of its decoder. Fails with ERROR_INPUT where the reply is
- * nonsense. */
-static bool take_reply(struct work *work, const struct pool_event *event, bool *is_done, struct error *err)
+/* Whether the frame that comes without being asked for is the one that the options choose. */
+static bool is_first_frame(const struct options *options, const struct wire_inspected *in)
+{
+    switch (options->frames) {
+    case FRAMES_MIDDLE:
+        return in->first_frame == in->frame_count / 2;
+    case FRAMES_NUMBER:
+        return in->first_frame + 1 == options->frame_number;
+    default:
+        return in->first_frame == 0;
+    }
+}
+
+enum answer { ANSWER_MORE, ANSWER_LAST, ANSWER_AGAIN };
+
+/* Whether memory was lacking that another decoder may have: this one had files before. */
+static bool lacks_memory(const struct work_file *file, const struct pool_event *event,
+                         const struct wire_failure *failure)
+{
+    return !event->is_fresh && !file->is_tried_again && strcmp(failure->code, CODE_LIMIT_MEMORY) == 0;
+}
+
+/* One reply, and whether another one comes, it was the last, or the file is to be tried in a fresh decoder.
+ * Fails with ERROR_INPUT where the reply is nonsense. */
+static bool take_reply(struct work *work, const struct pool_event *event, enum answer *answer,
+                       struct error *err)
 {
     struct work_file *file = work->slots[event->slot].file;
     bool awaits_inspected = !file->has_identity, more;
-    *is_done = false;
+    *answer = ANSWER_AGAIN;
     if (event->type == WIRE_INSPECTED && awaits_inspected) {
         struct wire_inspected inspected;
         if (!wire_read_inspected(event->body, event->length, &inspected, err))
             return false;
-        if (inspected.frame_follows && !file->task.options.print_images)
+        if (inspected.frame_follows &&
+            (!file->task.options.print_images || !is_first_frame(&file->task.options, &inspected)))
             return error_input(err, CATEGORY_DECODER, CODE_DECODER_PROTOCOL, "a frame that nobody asked for");
+        if (inspected.frame_count > file->task.options.max_frames)
+            return error_input(err, CATEGORY_DECODER, CODE_DECODER_PROTOCOL, "more frames than MaxFrames");
+        if (lacks_memory(file, event, &inspected.failure))
+            return true;
         take_inspected(work, file, &inspected);
-        *is_done = !inspected.frame_follows;
+        *answer = inspected.frame_follows ? ANSWER_MORE : ANSWER_LAST;
         return true;
     }
     struct wire_frame frame;
     if (event->type != WIRE_FRAME || awaits_inspected ||
         !wire_read_frame(event->body, event->length, &frame, err) || frame.frame_index != file->frame_index)
         return error_input(err, CATEGORY_DECODER, CODE_DECODER_PROTOCOL, "an answer to another question");
+    if (lacks_memory(file, event, &frame.failure))
+        return true;
     if (!take_frame(work, event->slot, &frame, &more, err))
         return false;
-    *is_done = !more;
+    *answer = more ? ANSWER_MORE : ANSWER_LAST;
     return true;
 }
 
-/* A crash may have been chance, or another file's doing: the file is tried once more, in a fresh decoder with
- * nothing beside it. A limit that was met would be met again. */
+/* The file is to be tried in a fresh decoder, with nothing beside it. */
+static void try_alone(struct work *work, int slot)
+{
+    struct work_file *file = vacate(work, slot);
+    work_file_reset(file);
+    file->is_tried_again = file->is_alone = true;
+    work_list_add(&work->lone, file);
+    metrics_add(work->options.metrics, METRIC_RETRIES, 1);
+    CRASH_POINT("worker.lone_waits");
+}
+
+/* A crash, or an answer that makes no sense, may have been chance, or the doing of a file before; so may a
+ * lack of memory, but in a decoder's first file: the file is tried once more. Another limit would be met
+ * again. While it is not known whether the decoder itself is broken, no crash is a file's fault. */
 static bool take_death(struct work *work, const struct pool_event *event, struct error *err)
 {
     struct work_file *file = work->slots[event->slot].file;
     const char *code = event->cause.code;
     log_event(LOG_LEVEL_WARN, "worker", "decoder_ended", "job=%s seq=%llu code=%s", log_text(file->task.job),
-              (unsigned long long)file->task.seq, code);
-    bool is_crash = strcmp(code, CODE_CRASH_SIGNAL) == 0;
+              (unsigned long long)file->task.seq, log_text(code));
+    bool is_memory = strcmp(code, CODE_LIMIT_MEMORY) == 0;
+    bool is_limit = strcmp(code, CODE_LIMIT_TIME) == 0 || is_memory;
     metrics_add(work->options.metrics,
-                is_crash                             ? METRIC_DECODER_CRASHES
-                : strcmp(code, CODE_LIMIT_TIME) == 0 ? METRIC_DECODER_TIMEOUTS
-                                                     : METRIC_DECODER_NONSENSE,
+                strcmp(code, CODE_CRASH_SIGNAL) == 0     ? METRIC_DECODER_CRASHES
+                : strcmp(code, CODE_LIMIT_TIME) == 0     ? METRIC_DECODER_TIMEOUTS
+                : is_memory                              ? METRIC_DECODER_MEMORY
+                : strcmp(code, CODE_FORBIDDEN_CALL) == 0 ? METRIC_DECODER_FORBIDDEN
+                                                         : METRIC_DECODER_NONSENSE,
                 1);
     CRASH_POINT("worker.decoder_died");
-    if (is_crash && !file->is_tried_again) {
-        (void)vacate(work, event->slot);
-        work_file_reset(file);
-        file->is_tried_again = file->is_alone = true;
-        work_list_add(&work->lone, file);
-        metrics_add(work->options.metrics, METRIC_RETRIES, 1);
-        CRASH_POINT("worker.lone_waits");
+    if (!is_limit && !file->is_tried_again)
+        work_probe_count(work, true);
+    bool may_be_others = !is_limit || (is_memory && !event->is_fresh);
+    if ((may_be_others && !file->is_tried_again) || (!is_limit && work->probe.state != PROBE_NONE)) {
+        try_alone(work, event->slot);
         return true;
     }
     file->is_decoded = false;
@@ -209,8 +280,12 @@ static bool take_death(struct work *work, const struct pool_event *event, struct
 bool work_take_event(struct work *work, struct pool_event *event, struct error *err)
 {
     struct error reason;
-    bool is_done = false;
-    if (event->kind == POOL_REPLY && !take_reply(work, event, &is_done, &reason)) {
+    enum answer answer = ANSWER_MORE;
+    if (work->probe.state == PROBE_RUNNING && event->slot == work->probe.slot) {
+        work_probe_take(work, event);
+        return true;
+    }
+    if (event->kind == POOL_REPLY && !take_reply(work, event, &answer, &reason)) {
         if (reason.kind == ERROR_RETRY) { /* the decoder has answered, and waits for its next request */
             struct work_file *file = vacate(work, event->slot);
             pool_release(work->pool, event->slot);
@@ -222,8 +297,16 @@ bool work_take_event(struct work *work, struct pool_event *event, struct error *
             return false;
         }
         pool_reject(work->pool, event, &reason);
+    } else if (event->kind == POOL_REPLY && answer == ANSWER_LAST && pool_has_more(work->pool, event->slot)) {
+        (void)error_input(&reason, CATEGORY_DECODER, CODE_DECODER_PROTOCOL, "more answers than questions");
+        pool_reject(work->pool, event, &reason);
     }
     if (event->kind == POOL_DIED)
         return take_death(work, event, err);
-    return !is_done || complete(work, event->slot, true, err);
+    if (answer == ANSWER_AGAIN) {
+        try_alone(work, event->slot);
+        pool_release(work->pool, event->slot);
+        return true;
+    }
+    return answer == ANSWER_MORE || complete(work, event->slot, true, err);
 }

@@ -8,6 +8,7 @@
 #include "common/alloc.h"
 #include "common/crash.h"
 #include "common/job.h"
+#include "common/nolink.h"
 #include "worker/naming.h"
 #include "worker/verdict.h"
 
@@ -131,7 +132,7 @@ void work_file_check_unchanged(struct work_file *file)
     bool is_over = places_is_over(file->place, &file->task);
     for (size_t i = 0; i < file->rec.frame_count && !is_over; i++)
         if (file->rec.frames[i].png != 0)
-            (void)unlinkat(file->place->output_dir, record_text(&file->rec, file->rec.frames[i].png), 0);
+            (void)nolink_unlink(file->place->output_dir, record_text(&file->rec, file->rec.frames[i].png), 0);
     file->rec.frame_count = 0;
     verdict_fail(&file->rec, CATEGORY_NOT_USABLE, CODE_INPUT_CHANGED, "the file changed while it was read");
 }

@@ -64,7 +64,10 @@ static bool start_decoders(struct fleet *fleet, struct error *err)
                  .count = settings_decoder_count(settings),
                  .memory_bytes = settings->decoder_memory_bytes,
                  .seconds = settings->decoder_seconds,
-                 .reply_bytes = settings->options.max_metadata_bytes + POOL_REPLY_OVERHEAD_BYTES},
+                 .file_seconds = settings->file_seconds,
+                 .reply_bytes = settings->options.max_metadata_bytes + POOL_REPLY_OVERHEAD_BYTES,
+                 .file_bytes = settings->options.max_picture_bytes,
+                 .is_confined = settings->sandbox != SANDBOX_BEST_EFFORT},
         .links_anywhere = settings->links_anywhere,
         .link_roots = (const char *const *)settings->link_roots,
         .stop_descriptor = fleet->signals,
@@ -100,6 +103,7 @@ static bool open_all(struct fleet *fleet, struct error *err)
     const struct settings *settings = fleet->settings;
     fleet->metrics = metrics_new(NIFFLER_VERSION);
     metrics_set(fleet->metrics, METRIC_STORAGE_BREAKER, 0);
+    metrics_set(fleet->metrics, METRIC_CRASH_BREAKER, 0);
     /* Decoders first, then whatever starts threads. The group last: whoever joins it must be able to send. */
     if (!start_decoders(fleet, err))
         return false;
@@ -127,7 +131,8 @@ static void report(struct fleet *fleet, const struct work_status *status)
         return;
     fleet->reported_ms = now;
     queue_state(fleet->tasks, &tasks);
-    health_set_ready(fleet->health, status->is_stopping              ? "stopping"
+    health_set_ready(fleet->health, status->is_stopping ? "stopping"
+                                    : status->is_broken ? "decoders crash, on a picture of our own too"
                                     : status->is_waiting_for_storage ? "the storage fails"
                                     : !tasks.is_ready                ? "no partitions assigned yet"
                                                                      : NULL);

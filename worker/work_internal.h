@@ -5,6 +5,7 @@
 
 #include "common/job.h"
 #include "worker/draft.h"
+#include "worker/storm.h"
 #include "worker/syncer.h"
 #include "worker/work.h"
 #include "worker/work_file.h"
@@ -14,6 +15,21 @@ struct slot {
     struct draft draft;
     struct place *place; /* of the draft; NULL: there is none */
     int64_t idle_since_ms;
+};
+
+/* Whether the decoders themselves are broken, when most files crash them. While it is not PROBE_NONE no file
+ * is begun, and none that crashes is judged. */
+struct work_probe {
+    enum {
+        PROBE_NONE,
+        PROBE_DUE,     /* as soon as no decoder is busy                       */
+        PROBE_RUNNING, /* `slot` has our own picture                          */
+        PROBE_FAILED,  /* it crashed, too: the worker waits, and tries again  */
+    } state;
+    int slot;
+    int input, output; /* the picture, and its PNG: files in memory; -1: none */
+    bool has_failed;   /* before the one that runs                            */
+    int64_t again_ms;
 };
 
 struct pending;
@@ -41,6 +57,9 @@ struct work {
     bool waits_for_storage; /* since a file met it, until one goes through */
     int64_t probe_ms;       /* when to try again */
     int64_t drain_until_ms;
+    struct storm storm;
+    struct work_probe probe;
+    struct error defect; /* ERROR_NONE, or why the worker stops by itself */
     struct buffer request, json, path;
     struct syncer *syncer; /* NULL: records wait for no disk */
     struct pending_list unsynced, syncing, spare_pending;
@@ -78,6 +97,20 @@ void work_free_pending(struct work *work);
 
 /* All is known of the file: its record goes out. The file is the list of spare ones' again. */
 MUST_CHECK bool work_finish(struct work *work, struct work_file *file, struct error *err);
+
+void work_probe_init(struct work *work);
+void work_probe_clear(struct work *work);
+
+/* A file is done, or crashed its decoder for the first time. Where most of the last ones did, a probe is due.
+ */
+void work_probe_count(struct work *work, bool has_crashed);
+
+/* Begin the probe if it is time to. Fails with ERROR_FATAL. */
+MUST_CHECK bool work_probe_begin(struct work *work, struct error *err);
+
+/* Handle an event of its slot. Where it fails and nobody waits (no storage_probe_seconds), the worker stops,
+ * with work->defect. */
+void work_probe_take(struct work *work, struct pool_event *event);
 
 /* Give idle decoders their next files. */
 MUST_CHECK bool work_fill_idle(struct work *work, struct error *err);

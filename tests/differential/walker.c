@@ -25,6 +25,7 @@ static const struct options no_limits = {.max_value_bytes = 0,
                                          .max_frames = 1u << 20,
                                          .max_attributes = LISTING_ENTRIES_MAX,
                                          .max_nesting = 128,
+                                         .max_items = 100000,
                                          .max_metadata_bytes = LISTING_HEAP_BYTES};
 
 struct walker *walker_new(void)

@@ -45,7 +45,7 @@ class Events:
         content_synced, all_synced = False, True  # that of the next to get its name; that of all that got theirs
         for number, line in enumerate(self.lines):
             event, _, subject = line.partition(" ")
-            if event == "rename" and subject.startswith(("extracted-images/", "failed-dicom/")):
+            if event == "rename" and ("/extracted-images/" in subject or "/failed-dicom/" in subject):
                 self.published += 1
                 all_synced, content_synced = all_synced and content_synced, False
             elif event == "syncfs-begins":

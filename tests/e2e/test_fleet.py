@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 
+import dicom_files
 import fleet
 import harness
 
@@ -23,6 +24,14 @@ def first_line(text):
 
 class Oracle(fleet.FleetCase):
     """What comes out does not depend on workers, partitions or the order of arrival."""
+
+    @classmethod
+    def make_input(cls):
+        super().make_input()
+        names = ((0x00100010, "PN", "=HYPERLINK"), (0x00104000, "LT", "+1,-1"), (0x00280030, "DS", "-1.5\\-2"))
+        with open(os.path.join(cls.class_home, "formulas.dcm"), "wb") as file:
+            file.write(dicom_files.image(2, 2, bytes(8), before=b"".join(
+                dicom_files.element(*of) for of in names[:2]), after=dicom_files.element(*names[2])))
 
     def check(self, *flags, workers, partitions, times=1):
         expected = self.reference(*flags, times=times)
@@ -61,7 +70,13 @@ class Oracle(fleet.FleetCase):
         self.check(workers=2, partitions=4, times=2)
 
     def test_tables_alone_of_common_columns(self):
-        self.check("--PrintImages", "false", "--CommonHeadersOnly", "true", workers=2, partitions=4)
+        self.check("--PrintImages", "false", "--CommonHeadersOnly", "true", "--CsvFormulaGuard", "true",
+                   workers=2, partitions=4)
+        self.check("--PrintImages", "false", "--CsvFormulaGuard", "true", workers=1, partitions=1)
+        row = [row for row in harness.table(self.out, "metadata.csv") if row["file"].endswith("/formulas.dcm")][0]
+        self.assertEqual(row["PatientName"], "'=HYPERLINK")
+        self.assertEqual(row["PatientComments"], "'+1,-1")
+        self.assertEqual(row["PixelSpacing"], "-1.5\\-2")
 
     def test_two_jobs_at_once(self):
         self.reference()

@@ -31,6 +31,8 @@ static void read_mode(char *mode, size_t size)
     (void)fclose(file);
 }
 
+static const struct confinement confinement; /* nothing is in force */
+
 static void misbehave(const char *mode)
 {
     struct buffer out = {0};
@@ -43,7 +45,18 @@ static void misbehave(const char *mode)
         (void)signal(SIGXCPU, SIG_DFL);
         (void)raise(SIGXCPU);
     } else if (strcmp(mode, "exit") == 0) {
-        _exit(3);
+        _exit(5);
+    } else if (strcmp(mode, "memory") == 0) {
+        _exit(WIRE_EXIT_MEMORY);
+    } else if (strcmp(mode, "kill") == 0) {
+        (void)raise(SIGKILL);
+    } else if (strcmp(mode, "frames") == 0) { /* one after the other, without end, each in good time */
+        struct wire_frame frame = {0};
+        (void)usleep(400000);
+        wire_write_frame(&out, &frame);
+        send_bytes(&out);
+        buffer_clear(&out);
+        return;
     } else if (strcmp(mode, "hang") == 0) {
         for (;;)
             (void)pause();
@@ -56,7 +69,7 @@ static void misbehave(const char *mode)
     } else if (strcmp(mode, "early") == 0) {
         struct wire_inspected in = {.object = WIRE_NO_IMAGE, .elements = (const uint8_t *)""};
         wire_write_inspected(&out, &in);
-        wire_write_ready(&out);
+        wire_write_ready(&out, &confinement);
         send_bytes(&out);
     } else if (strcmp(mode, "close") == 0) {
         (void)close(WIRE_REPLY_DESCRIPTOR);
@@ -76,7 +89,7 @@ int main(void)
     (void)setrlimit(RLIMIT_CORE, &no_core);
     if (strcmp(mode, "never") == 0)
         _exit(7);
-    wire_write_ready(&out);
+    wire_write_ready(&out, &confinement);
     send_bytes(&out);
     for (;;) {
         int descriptors[WIRE_MAX_DESCRIPTORS];

@@ -1,5 +1,5 @@
 /* Any cells as a table, read back by a strict reader of RFC 4180: the cells must be those that were written,
- * but for bytes that are no UTF-8, which csv.h shows as \xNN.
+ * but for control characters and bytes that are no UTF-8, which csv_cell.h shows as \xNN.
  *
  *     cells, each behind its length (1 byte); a length of 255 ends a row
  *
@@ -29,17 +29,26 @@ static void put_length(struct buffer *out, uint32_t length)
         buffer_append_char(out, (char)(unsigned char)(length >> (8 * i)));
 }
 
+static bool is_control(const uint8_t *bytes, size_t step)
+{
+    if (step == 2)
+        return bytes[0] == 0xC2 && bytes[1] < 0xA0; /* C1 */
+    return step == 1 && (bytes[0] == 0x7F ||
+                         (bytes[0] < 0x20 && bytes[0] != '\t' && bytes[0] != '\n' && bytes[0] != '\r'));
+}
+
 /* The cell as a reader must find it. */
 static void append_expected(struct buffer *out, const uint8_t *bytes, size_t length)
 {
     struct buffer cell = {0};
     for (size_t at = 0; at < length;) {
-        size_t step = bytes[at] == 0 ? 0 : utf8_step((const char *)bytes + at, length - at);
-        if (step == 0)
-            buffer_append_format(&cell, "\\x%02X", bytes[at++]);
-        else
-            buffer_append(&cell, bytes + at, step);
-        at += step;
+        size_t step = utf8_step((const char *)bytes + at, length - at);
+        bool is_shown = step == 0 || is_control(bytes + at, step);
+        for (size_t end = at + (step == 0 ? 1 : step); at < end; at++)
+            if (is_shown)
+                buffer_append_format(&cell, "\\x%02X", bytes[at]);
+            else
+                buffer_append_char(&cell, (char)bytes[at]);
     }
     put_length(out, (uint32_t)cell.length);
     buffer_append(out, cell.data, cell.length);

@@ -111,6 +111,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                               .max_frames = 1000,
                               .max_attributes = 10000,
                               .max_nesting = 64,
+                              .max_items = 100000,
                               .max_metadata_bytes = 1u << 22};
     struct buffer elements = {0};
     struct error err;

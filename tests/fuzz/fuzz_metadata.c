@@ -13,7 +13,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct record rec = {0}, back = {0};
     struct buffer json = {0};
     struct error err;
-    struct options options = {.public_headers_only = true, .max_value_bytes = 4096};
+    struct options options = {
+        .public_headers_only = true, .max_value_bytes = 4096, .max_metadata_bytes = 1u << 20};
     if (size == 0 || !wire_check_elements(data + 1, size - 1, &err))
         return 0;
     options.compatibility_niffler = data[0] & 1;

@@ -44,6 +44,7 @@ static bool run(int descriptor, uint32_t frame, bool as_rgb, struct error *err)
                                     .max_frames = 1000000,
                                     .max_attributes = 1000000,
                                     .max_nesting = 128,
+                                    .max_items = 100000,
                                     .max_metadata_bytes = UINT64_C(1) << 30};
     struct dicom *dcm = dicom_new();
     struct image *image = image_new();

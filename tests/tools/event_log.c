@@ -42,12 +42,20 @@ static void find(const char *name, void *function, size_t size)
     memcpy(function, &place, size);
 }
 
+/* The path of what is open, and its length. */
+static size_t name_descriptor(int descriptor, char *path, size_t size)
+{
+    char link[64];
+    (void)snprintf(link, sizeof link, "/proc/self/fd/%d", descriptor);
+    ssize_t length = readlink(link, path, size - 1);
+    path[length > 0 ? length : 0] = '\0';
+    return strlen(path);
+}
+
 static void note_descriptor(const char *event, int descriptor)
 {
-    char link[64], path[4096];
-    (void)snprintf(link, sizeof link, "/proc/self/fd/%d", descriptor);
-    ssize_t length = readlink(link, path, sizeof path - 1);
-    path[length > 0 ? length : 0] = '\0';
+    char path[4096];
+    (void)name_descriptor(descriptor, path, sizeof path);
     note(event, path);
 }
 
@@ -92,8 +100,12 @@ int renameat(int from_dir, const char *from, int to_dir, const char *to)
     int (*real)(int, const char *, int, const char *);
     find("renameat", &real, sizeof real);
     int result = real(from_dir, from, to_dir, to);
-    if (result == 0)
-        note("rename", to);
+    if (result == 0) {
+        char path[4096];
+        size_t length = name_descriptor(to_dir, path, sizeof path);
+        (void)snprintf(path + length, sizeof path - length, "/%s", to);
+        note("rename", path);
+    }
     return result;
 }
 

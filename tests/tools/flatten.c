@@ -95,6 +95,7 @@ int main(int argc, char **argv)
         .max_value_bytes = 4096,
         .max_attributes = 1000000,
         .max_nesting = 1000,
+        .max_items = 100000,
         .max_metadata_bytes = UINT64_C(1) << 30,
         .max_pixels = UINT64_C(1) << 32,
         .max_frames = 1000000,

@@ -20,6 +20,7 @@ static const struct options test_options = {.max_value_bytes = 0,
                                             .max_frames = 100,
                                             .max_attributes = 1000,
                                             .max_nesting = 16,
+                                            .max_items = 100000,
                                             .max_metadata_bytes = 1u << 20};
 
 static inline void list_value(struct buffer *list, const struct wire_element *element)

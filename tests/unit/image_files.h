@@ -27,6 +27,7 @@ static const struct options defaults = {.max_pixels = 1000000,
                                         .max_frames = 1000,
                                         .max_attributes = 1000,
                                         .max_nesting = 16,
+                                        .max_items = 100000,
                                         .max_metadata_bytes = 1000000};
 
 /* ---- a file in memory ------------------------------------------------------------------------- */

@@ -153,6 +153,59 @@ static void test_missing_tiles(void **state)
     codec_samples_clear(&out);
 }
 
+static void put_u32(uint8_t *at, uint32_t value)
+{
+    for (int i = 0; i < 4; i++)
+        at[i] = (uint8_t)(value >> (24 - 8 * i));
+}
+
+/* Size, components and tiles are looked at before the library asks for memory by them: 2^32 tiles, or 16,384
+ * components of each of them. */
+static void test_sizes_of_codestreams(void **state)
+{
+    (void)state;
+    static const struct {
+        uint32_t columns, rows, tile_columns, tile_rows, components;
+        const char *code;
+    } cases[] = {
+        {COLUMNS, ROWS, COLUMNS, ROWS, 1, NULL},
+        {COLUMNS + 1, ROWS, COLUMNS + 1, ROWS, 1, CODE_MALFORMED},
+        {COLUMNS, 0xFFFFFFFF, COLUMNS, ROWS, 1, CODE_MALFORMED},
+        {0, ROWS, COLUMNS, ROWS, 1, CODE_MALFORMED},
+        {COLUMNS, ROWS, 1, 1, 16384, CODE_MALFORMED},
+        {COLUMNS, ROWS, 0, 0, 1, CODE_CODEC},
+        {0xFFFFFFFF, 0xFFFFFFFF, 0xFFFF, 0xFFFF, 1, CODE_MALFORMED},
+    };
+    uint8_t stream[sizeof j2k_16];
+    struct codec_samples out = {0};
+    struct error err = {0};
+    struct kind kind = kinds[6];
+    kind.stream = stream;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        memcpy(stream, j2k_16, sizeof stream);
+        put_u32(stream + 8, cases[i].columns);
+        put_u32(stream + 12, cases[i].rows);
+        put_u32(stream + 24, cases[i].tile_columns);
+        put_u32(stream + 28, cases[i].tile_rows);
+        stream[40] = (uint8_t)(cases[i].components >> 8);
+        stream[41] = (uint8_t)cases[i].components;
+        bool ok = decode(&kind, sizeof stream, false, &out, &err);
+        assert_int_equal(ok, cases[i].code == NULL);
+        if (!ok)
+            assert_string_equal(err.code, cases[i].code);
+    }
+    /* Twice as many tiles, of one pixel each, as can be numbered. */
+    const struct codec_frame frame = {.rows = 65535, .columns = 2, .samples = 1, .bits_allocated = 16};
+    memcpy(stream, j2k_16, sizeof stream);
+    put_u32(stream + 8, 2);
+    put_u32(stream + 12, 65535);
+    put_u32(stream + 24, 1);
+    put_u32(stream + 28, 1);
+    assert_false(codec_jpeg2000(stream, sizeof stream, &frame, &out, &err));
+    assert_string_equal(err.text, "the JPEG 2000 stream has no tiles, or more than can be numbered");
+    codec_samples_clear(&out);
+}
+
 /* ---- RLE -------------------------------------------------------------------------------------- */
 
 struct rle_stream {
@@ -248,6 +301,7 @@ int main(void)
         cmocka_unit_test(test_streams_that_end_early),
         cmocka_unit_test(test_streams_without_data_are_refused),
         cmocka_unit_test(test_missing_tiles),
+        cmocka_unit_test(test_sizes_of_codestreams),
         cmocka_unit_test(test_rle_segments),
     };
     codec_init();

@@ -214,6 +214,54 @@ static void three_tables(void **state)
         "\"/data/in/z,\"\"\n\\xFF/c.dcm\",2,too_short,\"frame 1, and \"\"more\"\"\",1.2.840.10008.1.2,CT\n");
 }
 
+static void formulas_are_marked_in_all_tables(void **state)
+{
+    struct fixture *fx = *state;
+    struct record *rec = fixture_record(fx, "a.dcm");
+    add_cell(rec, "=Column", "=HYPERLINK(\"x\",\"y\")");
+    add_cell(rec, "Number", "-12.5");
+    add_cell(rec, "Several", "-1\\0\\-1");
+    add_picture(rec, "@png", 10);
+    rec->frames[0].offset = -1024;
+    rec->frames[0].notes = record_add_text(rec, "+notes", 6);
+    rec->category = CATEGORY_TOO_MANY;
+    rec->reason = record_add_text(rec, "-reason", 7);
+    rec->modality = record_add_text(rec, "\tCT", 3);
+    fixture_add(fx);
+    const char *const off[] = {
+        "=Column,Number,Several,file,has_pix_array,category\n"
+        "\"=HYPERLINK(\"\"x\"\",\"\"y\"\")\",-12.5,-1\\0\\-1,=in/a.dcm,True,uncategorized\n",
+        "Original DICOM file location,PNG location,frame,scaling,offset,maximum,pixel_notes\n"
+        "=in/a.dcm,@png,1,full,-1024,4095,+notes\n",
+        "file,category,code,reason,transfer_syntax,modality\n=in/a.dcm,5,too_many_tags,-reason,,\tCT\n"};
+    const char *const on[] = {
+        "'=Column,Number,Several,file,has_pix_array,category\n"
+        "\"'=HYPERLINK(\"\"x\"\",\"\"y\"\")\",-12.5,-1\\0\\-1,'=in/a.dcm,True,uncategorized\n",
+        "Original DICOM file location,PNG location,frame,scaling,offset,maximum,pixel_notes\n"
+        "'=in/a.dcm,'@png,1,full,-1024,4095,'+notes\n",
+        "file,category,code,reason,transfer_syntax,modality\n'=in/a.dcm,5,too_many_tags,'-reason,,'\tCT\n"};
+    const char *const names[] = {"metadata.csv", "mapping.csv", "failures.csv"};
+    for (int i = 0; i < 3; i++) { /* marking is the table's: the store keeps the text as it is */
+        const bool is_on = i == 1;
+        export(fx, &(struct csv_options){.dicom_home = "=in", .formula_guard = is_on});
+        for (size_t k = 0; k < 3; k++)
+            expect_file(fx, names[k], is_on ? on[k] : off[k]);
+    }
+}
+
+static void controls_are_kept_under_compatibility_only(void **state)
+{
+    struct fixture *fx = *state;
+    add_cell(fixture_record(fx, "a.dcm"), "Text", "\x1b[31m");
+    fixture_add(fx);
+    export(fx, &(struct csv_options){.dicom_home = "in"});
+    expect_file(fx, "metadata.csv",
+                "Text,file,has_pix_array,category\n\\x1B[31m,in/a.dcm,True,uncategorized\n");
+    export(fx, &(struct csv_options){.dicom_home = "in", .compatibility_niffler = true});
+    expect_file(fx, "metadata.csv",
+                "Text,file,has_pix_array,category\n\x1b[31m,in/a.dcm,True,uncategorized\n");
+}
+
 static void an_empty_store_gives_headers(void **state)
 {
     struct fixture *fx = *state;
@@ -446,6 +494,8 @@ int main(void)
         cmocka_unit_test(cells_are_quoted_when_and_only_when_needed),
         cmocka_unit_test(any_bytes_come_back),
         TEST(three_tables),
+        TEST(formulas_are_marked_in_all_tables),
+        TEST(controls_are_kept_under_compatibility_only),
         TEST(an_empty_store_gives_headers),
         TEST(mapping_is_private),
         TEST(compatibility_maps_as_niffler_does),

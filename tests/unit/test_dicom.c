@@ -107,7 +107,8 @@ static void refuses_bad_deflation(void **state)
     zeros.bytes.length += 1u << 24;
     deflate_into(&b.bytes, zeros.bytes.data, zeros.bytes.length);
     assert_false(dicom_read_memory(*state, (const uint8_t *)b.bytes.data, b.bytes.length, &options, &err));
-    assert_int_equal(err.category, CATEGORY_DECODER);
+    assert_string_equal(err.code, CODE_LIMIT_ATTRIBUTES);
+    assert_non_null(strstr(err.text, "108000 bytes (MaxMetadataBytes, and 8 times MaxPixels)"));
     buffer_clear(&b.bytes);
     buffer_clear(&zeros.bytes);
 }
@@ -360,20 +361,20 @@ static void meets_limits(void **state)
     struct builder b = {0};
     build_meta(&b, EXPLICIT_LITTLE);
     build_data_set(&b);
+    static const char *const told[] = {"5 data elements (MaxA", "1 deep (MaxN",
+                                       "40 bytes of attribute values (MaxM"};
     for (int which = 0; which < 3; which++) {
         struct options options = test_options;
         struct buffer list = {0};
         struct error err;
-        if (which == 0)
-            options.max_attributes = 5;
-        else if (which == 1)
-            options.max_nesting = 1;
-        else
-            options.max_metadata_bytes = 40;
+        options.max_attributes = which == 0 ? 5 : options.max_attributes;
+        options.max_nesting = which == 1 ? 1 : options.max_nesting;
+        options.max_metadata_bytes = which == 2 ? 40 : options.max_metadata_bytes;
         assert_false(
             dicom_read_memory(*state, (const uint8_t *)b.bytes.data, b.bytes.length, &options, &err));
         assert_int_equal(err.category, CATEGORY_DECODER);
         assert_string_equal(err.code, CODE_LIMIT_ATTRIBUTES);
+        assert_non_null(strstr(err.text, told[which]));
         /* What came before can still be used. */
         list_elements(*state, &options, &list);
         assert_int_equal(strncmp(buffer_text(&list), data_set_list, strlen("00080005 CS ISO_IR 192\n")), 0);

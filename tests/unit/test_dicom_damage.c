@@ -140,6 +140,42 @@ static void survives_depth(void **state)
     buffer_clear(&b.bytes);
 }
 
+static void meets_the_limit_of_items(void **state)
+{
+    struct options options = test_options;
+    options.max_items = 3;
+    for (int count = 3; count <= 4; count++) {
+        struct builder b = {0};
+        struct error err;
+        build_meta(&b, EXPLICIT_LITTLE);
+        size_t sequence = build_begin(&b, CONTENT);
+        for (int i = 0; i < count; i++)
+            build_header(&b, ITEM, "", 0);
+        build_end(&b, sequence);
+        bool ok = dicom_read_memory(*state, (const uint8_t *)b.bytes.data, b.bytes.length, &options, &err);
+        assert_int_equal(ok, count <= 3);
+        if (!ok) {
+            assert_int_equal(err.category, CATEGORY_DECODER);
+            assert_string_equal(err.code, CODE_LIMIT_ATTRIBUTES);
+            assert_non_null(strstr(err.text, "3 items in a sequence (MaxItems)"));
+        }
+        buffer_clear(&b.bytes);
+    }
+}
+
+/* They look like elements of group 0000 without values, as many as the limit allows, and are no DICOM. */
+static void takes_zeros_for_no_dicom(void **state)
+{
+    static const uint8_t zeros[65536];
+    struct options options = test_options;
+    struct error err;
+    options.max_attributes = 100;
+    for (size_t length = 1; length <= sizeof zeros; length *= 4) {
+        assert_false(dicom_read_memory(*state, zeros, length, &options, &err));
+        assert_string_equal(err.code, CODE_NOT_DICOM);
+    }
+}
+
 /* A sequence in the place of a group length is left out with all that is in it. */
 static void leaves_out_group_lengths_that_are_sequences(void **state)
 {
@@ -372,6 +408,8 @@ int main(void)
         cmocka_unit_test(survives_changed_bytes),
         cmocka_unit_test(survives_random_damage),
         cmocka_unit_test(survives_depth),
+        cmocka_unit_test(meets_the_limit_of_items),
+        cmocka_unit_test(takes_zeros_for_no_dicom),
         cmocka_unit_test(leaves_out_group_lengths_that_are_sequences),
         cmocka_unit_test(gets_past_broken_meta_headers),
         cmocka_unit_test(finds_pixel_data_behind_wrong_lengths),

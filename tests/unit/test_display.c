@@ -27,6 +27,7 @@
 
 static const struct options limits = {.max_attributes = 1000,
                                       .max_nesting = 16,
+                                      .max_items = 100000,
                                       .max_metadata_bytes = 1000000,
                                       .max_pixels = 1000,
                                       .max_frames = 100};

@@ -342,6 +342,25 @@ static void refuse_shape(struct fixture *fixture, const struct shape *shape, siz
     refuse_image(fixture, &file, &defaults, category, code);
 }
 
+/* The limit, its name and its value are told. */
+static void test_limits(void **state)
+{
+    struct fixture *fixture = *state;
+    struct file file;
+    struct error err = {0};
+    struct shape shape = grey_shape(65535, 65535);
+    begin(&file, &shape);
+    put_pixels(&file, "OW", (const uint8_t *)"\0", 2);
+    assert_false(inspect(fixture, &file, &defaults, &err));
+    assert_string_equal(err.text, "a frame of 65535 x 65535 pixels, more than 1000000 (MaxPixels)");
+    shape = grey_shape(1, 1);
+    shape.frames = 2000000000;
+    begin(&file, &shape);
+    put_pixels(&file, "OW", (const uint8_t *)"\0", 2);
+    assert_false(inspect(fixture, &file, &defaults, &err));
+    assert_string_equal(err.text, "2000000000 frames, more than 1000 (MaxFrames)");
+}
+
 static void test_refusals(void **state)
 {
     struct shape shape = grey_shape(2, 2);
@@ -460,6 +479,7 @@ int main(void)
         TEST(test_codestream_sign_is_that_of_the_header),
         TEST(test_deflated_frame),
         TEST(test_refusals),
+        TEST(test_limits),
         TEST(test_no_pixels),
         TEST(test_encapsulated_under_a_native_syntax),
         TEST(test_cut_files),

@@ -163,7 +163,8 @@ static void test_numbers_of_frames(void **state)
     static const struct {
         const char *text;
         uint32_t frames;
-    } cases[] = {{NULL, 1}, {"", 1}, {"0", 1}, {"1A", 1}, {"-3", 1}, {" 2 ", 2}, {"+2", 2}, {"2", 2}};
+    } cases[] = {{NULL, 1},  {"", 1},   {"0", 1}, {"1A", 1},         {"-3", 1},
+                 {" 2 ", 2}, {"+2", 2}, {"2", 2}, {"4294967298", 1}, {"99999999999999999999", 1}};
     struct fixture *fixture = *state;
     struct shape shape = {EXPLICIT_LITTLE, "MONOCHROME2", 1, 0, 1, 1, 2, 8, 8, 7, 0};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {

@@ -28,6 +28,7 @@ static void start(struct fixture *f, bool is_niffler)
     f->options.compatibility_niffler = is_niffler;
     f->options.value_format = is_niffler ? VALUE_FORMAT_NIFFLER : VALUE_FORMAT_DICOM;
     f->options.public_headers_only = true;
+    f->options.max_metadata_bytes = 1u << 24;
 }
 
 static void finish(struct fixture *f)
@@ -378,6 +379,34 @@ static void condenses_inside_of_condensed(void **state)
 }
 
 /* The decoder is not trusted: whatever passes wire_check_elements() must not harm. */
+/* Names repeat those around them, so that a small file can mean a large record: it ends at the limit. */
+static void ends_at_the_limit_of_bytes(void **state)
+{
+    (void)state;
+    for (int is_niffler = 0; is_niffler < 2; is_niffler++) {
+        struct fixture f;
+        start(&f, is_niffler == 1);
+        value(&f, 0x00080060, "CS", "MR");
+        for (int i = 0; i < 50; i++) {
+            sequence(&f, 0x0040a730);
+            item(&f, 0x0040a730);
+        }
+        add_large_item(&f, 1500);
+        assert_memory_equal(flattened(&f), "0_ContentSequence", 17);
+        size_t whole = f.rec.text.length;
+        assert_false(f.identity.is_cut);
+        assert_in_range(whole, 50000, SIZE_MAX);
+        f.options.max_metadata_bytes = whole - 100;
+        (void)flattened(&f);
+        assert_true(f.identity.is_cut);
+        f.options.max_metadata_bytes = 20000;
+        (void)flattened(&f);
+        assert_true(f.identity.is_cut);
+        assert_in_range(f.rec.text.length, is_niffler == 1 ? 1 : 15000, 20000 + 10000);
+        finish(&f);
+    }
+}
+
 static void survives_hostile_lists(void **state)
 {
     struct fixture f;
@@ -414,7 +443,7 @@ int main(void)
         cmocka_unit_test(names_private_attributes), cmocka_unit_test(reads_identity_as_pydicom_does),
         cmocka_unit_test(drops_what_niffler_drops), cmocka_unit_test(reads_known_attributes_sent_as_unknown),
         cmocka_unit_test(condenses_large_items),    cmocka_unit_test(condenses_inside_of_condensed),
-        cmocka_unit_test(survives_hostile_lists),
+        cmocka_unit_test(survives_hostile_lists),   cmocka_unit_test(ends_at_the_limit_of_bytes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

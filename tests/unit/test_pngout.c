@@ -483,10 +483,33 @@ static void test_file_size_limit(void **state)
     bool ok = pngout_write(png, descriptor, &picture.shape, NULL, give_row, &picture, &written, &err);
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
     assert_false(ok);
-    assert_string_equal(err.code, CODE_OUTPUT_IO);
+    assert_string_equal(err.code, CODE_LIMIT_OUTPUT); /* and no fault of the storage */
     struct stat status;
     assert_int_equal(fstat(descriptor, &status), 0);
     assert_int_equal(status.st_size, 10000);
+    free(picture.bytes);
+    pngout_free(png);
+    (void)close(descriptor);
+}
+
+static void test_picture_limit(void **state)
+{
+    (void)state;
+    struct pngout *png = pngout_new();
+    struct picture picture = new_picture(300, 300, 1, 16, NOISE);
+    struct error err;
+    uint64_t written = 1;
+    int descriptor = memfd_create("png", MFD_CLOEXEC);
+    struct stat status;
+    pngout_set_limit(png, 100000);
+    assert_false(pngout_write(png, descriptor, &picture.shape, NULL, give_row, &picture, &written, &err));
+    assert_int_equal(err.category, CATEGORY_DECODER);
+    assert_string_equal(err.code, CODE_LIMIT_OUTPUT);
+    assert_non_null(strstr(err.text, "100000 (MaxPictureBytes)"));
+    assert_int_equal(fstat(descriptor, &status), 0);
+    assert_int_equal(status.st_size, 0);
+    pngout_set_limit(png, 300000);
+    (void)check(png, &picture);
     free(picture.bytes);
     pngout_free(png);
     (void)close(descriptor);
@@ -507,6 +530,7 @@ int main(void)
         cmocka_unit_test(test_full_device),
         cmocka_unit_test(test_descriptor_that_cannot_be_written),
         cmocka_unit_test(test_file_size_limit),
+        cmocka_unit_test(test_picture_limit),
     };
     return cmocka_run_group_tests_name("pngout", tests, NULL, NULL);
 }

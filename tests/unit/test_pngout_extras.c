@@ -188,6 +188,8 @@ static void test_profiles_that_are_wrong(void **state)
         {160, 16, "CMYK", CODE_MALFORMED},
         {160, 36, "ACSP", CODE_MALFORMED},
         {160, 12, "link", CODE_MALFORMED},
+        {160, 8, "\x01\0\0\0", CODE_MALFORMED},
+        {160, 8, "\x06\0\0\0", CODE_MALFORMED},
         {160, 20, "HSV ", CODE_MALFORMED},
         {160, ICC_TAGS_AT, "\0\0\0\x03", CODE_MALFORMED},
         {160, ICC_TAGS_AT, "\xFF\xFF\xFF\xFF", CODE_MALFORMED},
@@ -208,12 +210,47 @@ static void test_profiles_that_are_wrong(void **state)
     }
 }
 
+/* What stands between the tags, or in what the header reserves, could be anything. */
+static void test_bytes_of_no_tag_are_left_out(void **state)
+{
+    (void)state;
+    enum { LENGTH = 512, CONTENT_AT = 200, CONTENT_BYTES = 100 };
+    struct pngout_profile profile = {0};
+    struct error err;
+    uint8_t icc[LENGTH], expected[LENGTH] = {0};
+    icc_build(icc, sizeof icc);
+    memset(icc + 100, 'x', 28); /* reserved */
+    memset(icc + 84, 'i', 16);  /* the digest of the whole */
+    icc_put_u32(icc + ICC_TAGS_AT + 8, CONTENT_AT);
+    icc_put_u32(icc + ICC_TAGS_AT + 12, CONTENT_BYTES);
+    memcpy(expected, icc, 84);
+    memcpy(expected + ICC_TAGS_AT, icc + ICC_TAGS_AT, 16);
+    memcpy(expected + CONTENT_AT, icc + CONTENT_AT, CONTENT_BYTES);
+    if (!pngout_profile_set(&profile, icc, sizeof icc, &err))
+        fail_msg("%s", err.text);
+    struct found found = write_and_read(3, 8, &(struct pngout_extras){.profile = &profile});
+    assert_int_equal(found.profile_length, LENGTH);
+    assert_memory_equal(found.profile, expected, LENGTH);
+    free(found.profile);
+    /* The largest, and one more. */
+    const uint32_t largest = 4u << 20;
+    uint8_t *large = xcalloc(largest + 4, 1);
+    icc_build(large, largest);
+    assert_true(pngout_profile_set(&profile, large, largest, &err));
+    icc_build(large, largest + 4);
+    assert_false(pngout_profile_set(&profile, large, largest + 4, &err));
+    assert_string_equal(err.code, CODE_MALFORMED);
+    assert_null(profile.chunk);
+    free(large);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_numbers),
         cmocka_unit_test(test_profiles),
         cmocka_unit_test(test_profiles_that_are_wrong),
+        cmocka_unit_test(test_bytes_of_no_tag_are_left_out),
     };
     return cmocka_run_group_tests_name("pngout_extras", tests, NULL, NULL);
 }

@@ -173,7 +173,7 @@ static void test_sizes(void **state)
     assert_true(check_stream(in, sizeof in) < sizeof in + 30); /* noise is stored */
     for (size_t i = 0; i < sizeof in; i++)
         in[i] = (uint8_t)(dice(2) == 0 ? 0 : 1 + dice(2));
-    /* Codes of one and of two bits are 1.5 a byte; a run of three may cost more than its bytes. */
+    /* Codes of one and of two bits are 1.5 a byte; runs are short. */
     assert_true(check_stream(in, sizeof in) < sizeof in / 4);
 }
 
@@ -217,8 +217,7 @@ static void check_sequences(const struct pngout_sequences *runs, const uint8_t *
         size_t run = 0;
         while (at + run < end && in[at + run] == in[at - 1])
             run++;
-        /* One that begins in the last bytes may be missed: it is too short to matter. */
-        if (run < 3 || (at + 8 > end && (found == runs->count - 1))) {
+        if (run < PNGOUT_RUN_MIN) {
             at++;
             continue;
         }

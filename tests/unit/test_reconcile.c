@@ -94,12 +94,13 @@ static void only_failures_that_may_pass_are_tried_again(void **state)
     const struct {
         const char *code;
         bool done;
-    } cases[] = {{CODE_INPUT_DENIED, false}, {CODE_INPUT_IO, false},  {CODE_INPUT_CHANGED, false},
-                 {CODE_OUTPUT_FULL, false},  {CODE_OUTPUT_IO, false}, {CODE_NOT_DICOM, true},
-                 {CODE_CODEC, true},         {CODE_LIMIT_TIME, true}, {CODE_CRASH_SIGNAL, true}};
+    } cases[] = {{CODE_INPUT_DENIED, false}, {CODE_INPUT_IO, false},        {CODE_INPUT_CHANGED, false},
+                 {CODE_OUTPUT_FULL, false},  {CODE_OUTPUT_IO, false},       {CODE_NOT_DICOM, true},
+                 {CODE_CODEC, true},         {CODE_LIMIT_TIME, true},       {CODE_CRASH_SIGNAL, false},
+                 {CODE_LIMIT_MEMORY, true},  {CODE_DECODER_PROTOCOL, false}};
     char path[8];
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        (void)snprintf(path, sizeof path, "%zu", i);
+        (void)snprintf(path, sizeof path, "%02zu", i);
         struct record *rec = fixture_record(fx, path);
         rec->status = RECORD_FAILED;
         rec->code = record_add_text(rec, cases[i].code, strlen(cases[i].code));
@@ -108,7 +109,7 @@ static void only_failures_that_may_pass_are_tried_again(void **state)
     fixture_commit(fx);
     assert_ok(store_reconcile_begin(fx->store, fx->dir, &err), err);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        (void)snprintf(path, sizeof path, "%zu", i);
+        (void)snprintf(path, sizeof path, "%02zu", i);
         if (is_done(fx, path, 1000, 5) != cases[i].done)
             fail_msg("%s", cases[i].code);
     }

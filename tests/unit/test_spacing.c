@@ -58,7 +58,7 @@ static void build_groups(struct builder *b, uint32_t sequence, const char *spaci
 static void read_file(struct dicom *dcm, struct builder *b, const struct wanted *file)
 {
     static const struct options options = {
-        .max_attributes = 1000, .max_nesting = 16, .max_metadata_bytes = 1000000};
+        .max_attributes = 1000, .max_nesting = 16, .max_items = 100000, .max_metadata_bytes = 1000000};
     struct error err;
     buffer_truncate(&b->bytes, 0);
     build_meta(b, EXPLICIT_LITTLE);

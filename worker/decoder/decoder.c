@@ -1,19 +1,21 @@
 /* decoder.c: main() of niffler-png-decoder, the only program that reads untrusted bytes.
  *
- *   niffler-png-decoder --control MEMORY_BYTES CPU_SECONDS
+ *   niffler-png-decoder --control MEMORY_BYTES CPU_SECONDS FILE_BYTES WORKER_PROCESS
  *
  * Descriptors: 0, 1, 2 /dev/null (or the worker's stderr), 3 the control socket, 4 the pipe for replies
  * (worker/wire.h). All others are closed. Input and output files come over the control socket; no path is
- * ever seen.
+ * ever seen, and none could be opened (sandbox.h).
  *
- * Exit status: 0 the worker closed the socket; 2 started wrongly; 70 a request that no worker of ours sends;
- * a signal is a crash, which costs the file at hand. */
+ * Exit status: 0 the worker closed the socket; 2 started wrongly; 3 no memory (WIRE_EXIT_MEMORY); 70 a
+ * request that no worker of ours sends; a signal is a crash, or the end by its confinement (SIGSYS), which
+ * costs the file at hand. */
 #include <errno.h>
+#include <limits.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "common/alloc.h"
@@ -25,11 +27,14 @@
 #include "worker/decoder/png/pngout.h"
 #include "worker/decoder/render/render.h"
 #include "worker/decoder/render/render_window.h"
+#include "worker/decoder/last_words.h"
 #include "worker/decoder/sandbox.h"
 #include "worker/wire.h"
 
 #define EXIT_USAGE 2
 #define EXIT_BUG 70
+/* Bytes that a decoder keeps from file to file: those of the largest usual pictures. */
+#define HELD_MOST ((uint64_t)256 << 20)
 
 struct decoder {
     struct dicom *dcm;
@@ -39,9 +44,7 @@ struct decoder {
     struct render_window *window;
     struct pngout *png;
     struct extras extras;
-    uint32_t cpu_seconds;
-    bool is_limited;
-    time_t limited_at_s;    /* CPU time used, when the limit was set last */
+    uint64_t memory_bytes;
     struct options options; /* of the file at hand */
     int input;              /* of the file at hand; -1: none */
     bool has_image;         /* image_inspect() succeeded     */
@@ -92,6 +95,8 @@ static bool write_picture(struct decoder *dec, const struct codec_samples *sampl
     if (output < 0)
         return true;
     struct pngout_shape shape = {samples->columns, samples->rows, plan.samples, plan.is_16_bit ? 16 : 8};
+    frame->columns = shape.width;
+    frame->rows = shape.height;
     struct row_source source = {.samples = samples, .plan = &plan, .shape = &shape};
     struct pngout_extras chunks = {0};
     if (!dec->options.compatibility_niffler) {
@@ -101,6 +106,7 @@ static bool write_picture(struct decoder *dec, const struct codec_samples *sampl
             extras_overlays(&dec->extras, dec->dcm, dec->image, &decoded, &dec->options, &notes);
     }
     pngout_set_compression(dec->png, dec->options.png_compression);
+    pngout_set_limit(dec->png, dec->options.max_picture_bytes);
     return pngout_write(dec->png, output, &shape, &chunks, next_row, &source, &frame->png_bytes, err);
 }
 
@@ -129,6 +135,19 @@ static bool niffler_refuses(struct decoder *dec, const struct codec_samples *sam
     return false;
 }
 
+/* The failure of `err`. What a codec refused because it had no memory is a limit that was met; the limit's
+ * name and value stand behind each such reason. */
+static void set_failure(const struct decoder *dec, struct wire_failure *failure, struct error *err)
+{
+    if (err->kind == ERROR_INPUT && strcmp(err->code, CODE_CODEC) == 0 && last_words_is_memory())
+        (void)error_input(err, CATEGORY_DECODER, CODE_LIMIT_MEMORY, "the codec has not enough memory");
+    wire_failure_from_error(failure, err);
+    size_t length = strlen(failure->reason);
+    if (strcmp(failure->code, CODE_LIMIT_MEMORY) == 0)
+        (void)snprintf(failure->reason + length, sizeof failure->reason - length,
+                       " (DecoderMemory, %llu bytes)", (unsigned long long)dec->memory_bytes);
+}
+
 static void answer_frame(struct decoder *dec, uint32_t frame_index, int output)
 {
     struct wire_frame frame = {.frame_index = frame_index};
@@ -144,7 +163,7 @@ static void answer_frame(struct decoder *dec, uint32_t frame_index, int output)
     if (ok)
         ok = write_picture(dec, samples, output, &frame, &err);
     if (!ok)
-        wire_failure_from_error(&frame.failure, &err);
+        set_failure(dec, &frame.failure, &err);
     wire_write_frame(&dec->reply, &frame);
 }
 
@@ -226,18 +245,38 @@ static void send_reply(struct decoder *dec)
     buffer_truncate(&dec->reply, 0);
 }
 
-/* The limit counts whole seconds: it is set anew when one has passed. */
-static void allow_cpu(struct decoder *dec)
+static void make_parts(struct decoder *dec)
 {
-    struct timespec used;
-    struct error err;
-    bool is_known = clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used) == 0;
-    if (is_known && dec->is_limited && used.tv_sec == dec->limited_at_s)
+    dec->dcm = dicom_new();
+    dec->image = image_new();
+    dec->display = display_new();
+    dec->window = render_window_new();
+    dec->png = pngout_new();
+}
+
+/* Buffers are used again for the next file. What a large one left behind would be missing for what others
+ * need of DecoderMemory, so that whether a file is converted would hang on the one before it. */
+static void give_back(struct decoder *dec)
+{
+#ifdef __SANITIZE_ADDRESS__ /* which has an allocator of its own, and no limit of memory */
+    const struct mallinfo2 held = {0};
+#else
+    const struct mallinfo2 held = mallinfo2();
+#endif
+    uint64_t most = dec->memory_bytes / 4 < HELD_MOST ? dec->memory_bytes / 4 : HELD_MOST;
+    if (held.uordblks + held.hblkhd < most)
         return;
-    if (!sandbox_allow_cpu(dec->cpu_seconds, &err))
-        leave(EXIT_BUG);
-    dec->is_limited = is_known;
-    dec->limited_at_s = is_known ? used.tv_sec : 0;
+    dicom_free(dec->dcm);
+    image_free(dec->image);
+    display_free(dec->display);
+    render_window_free(dec->window);
+    pngout_free(dec->png);
+    extras_clear(&dec->extras);
+    functional_groups_clear(&dec->groups);
+    buffer_clear(&dec->elements);
+    buffer_clear(&dec->reply);
+    make_parts(dec);
+    (void)malloc_trim(0);
 }
 
 static void answer_convert(struct decoder *dec, const struct wire_convert *convert, int input, int output)
@@ -246,14 +285,14 @@ static void answer_convert(struct decoder *dec, const struct wire_convert *conve
     struct error err = {0};
     if (dec->input >= 0)
         (void)close(dec->input);
+    give_back(dec);
     dec->input = input;
     dec->options = convert->options;
     dec->has_image = false;
     extras_begin_file(&dec->extras);
     buffer_truncate(&dec->elements, 0);
-    allow_cpu(dec);
     if (!inspect(dec, &inspected, &err))
-        wire_failure_from_error(&inspected.failure, &err);
+        set_failure(dec, &inspected.failure, &err);
     printable(inspected.transfer_syntax);
     inspected.elements = (const uint8_t *)dec->elements.data;
     inspected.elements_length = dec->elements.length;
@@ -327,6 +366,7 @@ static void answer(struct decoder *dec, struct request *request)
     struct wire_frame_request frame;
     struct error err;
     int output = -1;
+    last_words_forget();
     if (request->type == WIRE_CONVERT && wire_read_convert(request->body, request->length, &convert, &err) &&
         request->descriptor_count == 1u + convert.has_output) {
         output = convert.has_output ? request->descriptors[1] : -1;
@@ -353,29 +393,28 @@ static bool number_argument(const char *text, uint64_t *value)
 
 int main(int argc, char **argv)
 {
-    uint64_t memory_bytes, cpu_seconds;
+    uint64_t memory_bytes, cpu_seconds, file_bytes, worker;
+    struct confinement confinement;
     struct error err;
-    if (argc != 4 || strcmp(argv[1], "--control") != 0 || !number_argument(argv[2], &memory_bytes) ||
-        !number_argument(argv[3], &cpu_seconds) || cpu_seconds > 1000000) {
+    if (argc != 6 || strcmp(argv[1], "--control") != 0 || !number_argument(argv[2], &memory_bytes) ||
+        !number_argument(argv[3], &cpu_seconds) || cpu_seconds > 1000000 ||
+        !number_argument(argv[4], &file_bytes) || !number_argument(argv[5], &worker) || worker > INT_MAX) {
         (void)fprintf(stderr, "niffler-png-decoder is started by niffler-png, not by hand\n");
         return EXIT_USAGE;
     }
     (void)signal(SIGPIPE, SIG_IGN); /* a worker that is gone is met by leaving */
     (void)signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes is an error of the write, not a death */
-    (void)close_range(WIRE_FREE_DESCRIPTOR, ~0u, 0);
+    last_words_prepare();
     codec_init();
-    struct decoder dec = {.dcm = dicom_new(),
-                          .image = image_new(),
-                          .display = display_new(),
-                          .window = render_window_new(),
-                          .png = pngout_new(),
-                          .input = -1};
-    dec.cpu_seconds = (uint32_t)cpu_seconds;
-    if (!sandbox_enter(&(struct sandbox_limits){memory_bytes}, &err)) {
+    struct decoder dec = {.input = -1};
+    make_parts(&dec);
+    dec.memory_bytes = memory_bytes;
+    const struct sandbox_limits limits = {memory_bytes, (uint32_t)cpu_seconds, file_bytes};
+    if (!sandbox_enter(&limits, (pid_t)worker, WIRE_FREE_DESCRIPTOR, &confinement, &err)) {
         (void)fprintf(stderr, "niffler-png-decoder: %s\n", err.text);
         return EXIT_USAGE;
     }
-    wire_write_ready(&dec.reply);
+    wire_write_ready(&dec.reply, &confinement);
     send_reply(&dec);
     for (;;) {
         struct request request;

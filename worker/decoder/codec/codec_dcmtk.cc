@@ -137,7 +137,8 @@ bool make_room(const struct jpeg_header &header, size_t length, struct codec_sam
     const uint64_t size = static_cast<uint64_t>(header.rows) * header.columns * header.components * bytes;
     const uint64_t most = std::numeric_limits<int32_t>::max() - 1;
     if (size > most || length > most)
-        return error_input(err, CATEGORY_DECODER, CODE_LIMIT_MEMORY, "a JPEG frame of more than 2 GiB");
+        return error_input(err, CATEGORY_UNDECODABLE, CODE_UNSUPPORTED_PIXELS,
+                           "a JPEG frame of more than 2 GiB");
     if (!codec_samples_reserve(out, header.rows, header.columns, header.components, bytes, err))
         return false;
     out->precision = header.precision;

@@ -109,14 +109,44 @@ static opj_stream_t *open_stream(struct source *source)
     return stream;
 }
 
-/* Shape and components against the header of the file, before the library asks for the samples' memory. */
+static bool contradicts_size(uint64_t rows, uint64_t columns, const struct codec_frame *frame,
+                             struct error *err)
+{
+    return error_input(err, CATEGORY_CONTRADICTION, CODE_MALFORMED,
+                       "the JPEG 2000 stream has %llu x %llu pixels, the header says %u x %u",
+                       (unsigned long long)rows, (unsigned long long)columns, frame->rows, frame->columns);
+}
+
+static bool contradicts_components(uint32_t components, const struct codec_frame *frame, struct error *err)
+{
+    return error_input(err, CATEGORY_CONTRADICTION, CODE_MALFORMED,
+                       "the JPEG 2000 stream has %u components, the header says %u", components,
+                       frame->samples);
+}
+
+/* The codestream's own numbers, before the library reads them: it asks for memory for each component of each
+ * tile. A JP2's palette makes three components of one. */
+static bool check_header(const uint8_t *stream, size_t length, const struct codec_frame *frame,
+                         struct error *err)
+{
+    struct jpeg2000_size size;
+    if (!jpeg2000_header_read(stream, length, &size))
+        return true; /* what is wrong with it is for the library to say */
+    if (size.rows != frame->rows || size.columns != frame->columns)
+        return contradicts_size(size.rows, size.columns, frame, err);
+    if (size.components != frame->samples && size.components != 1)
+        return contradicts_components(size.components, frame, err);
+    return !size.has_too_many_tiles ||
+           error_input(err, CATEGORY_UNDECODABLE, CODE_CODEC,
+                       "the JPEG 2000 stream has no tiles, or more than can be numbered");
+}
+
+/* The same by what the library made of it, before it asks for the samples' memory. */
 static bool check_image(const opj_image_t *image, const struct codec_frame *frame, struct error *err)
 {
     uint32_t columns = image->x1 - image->x0, rows = image->y1 - image->y0;
     if (rows != frame->rows || columns != frame->columns)
-        return error_input(err, CATEGORY_CONTRADICTION, CODE_MALFORMED,
-                           "the JPEG 2000 stream has %u x %u pixels, the header says %u x %u", rows, columns,
-                           frame->rows, frame->columns);
+        return contradicts_size(rows, columns, frame, err);
     if (image->numcomps == 0)
         return error_input(err, CATEGORY_UNDECODABLE, CODE_CODEC, "a JPEG 2000 stream without components");
     for (uint32_t i = 0; i < image->numcomps; i++) {
@@ -193,9 +223,7 @@ static bool collect(const opj_image_t *image, bool has_transform, const struct c
     const opj_image_comp_t *first = &image->comps[0];
     /* A JP2's palette may have turned one component into three by now, so this is not known earlier. */
     if (image->numcomps != frame->samples)
-        return error_input(err, CATEGORY_CONTRADICTION, CODE_MALFORMED,
-                           "the JPEG 2000 stream has %u components, the header says %u", image->numcomps,
-                           frame->samples);
+        return contradicts_components(image->numcomps, frame, err);
     uint32_t bytes = first->prec <= 8 ? 1 : first->prec <= 16 ? 2 : 4;
     if (!codec_samples_reserve(out, frame->rows, frame->columns, frame->samples, bytes, err))
         return false;
@@ -245,6 +273,8 @@ static bool decode(const uint8_t *stream, size_t length, bool strict, const stru
     if (source.header.extension != NULL)
         return error_input(err, CATEGORY_UNDECODABLE, CODE_UNSUPPORTED_PIXELS,
                            "JPEG 2000 Part 2 is not decoded: %s", source.header.extension);
+    if (!check_header(stream, length, frame, err))
+        return false;
     opj_set_default_decoder_parameters(&parameters);
     /* A palette of a JP2's own is looked up where the header wants colour, and else belongs to the header. */
     if (frame->samples == 1)

@@ -18,8 +18,7 @@ static uint64_t u32_big(const uint8_t *bytes)
     return (uint64_t)u16_big(bytes) << 16 | u16_big(bytes + 2);
 }
 
-/* Where the codestream begins: at once, or in a box of a JP2 or JPX file; `length` when nowhere. */
-static size_t find_codestream(const uint8_t *stream, size_t length)
+size_t jpeg2000_codestream_at(const uint8_t *stream, size_t length)
 {
     size_t at = 0;
     if (length >= 2 && u16_big(stream) == 0xFF4F)
@@ -62,7 +61,7 @@ static const char *extension_of(uint32_t marker)
 void jpeg2000_extensions_read(const uint8_t *stream, size_t length, struct jpeg2000_extensions *header)
 {
     *header = (struct jpeg2000_extensions){0};
-    size_t at = find_codestream(stream, length);
+    size_t at = jpeg2000_codestream_at(stream, length);
     if (length - at < 2)
         return;
     at += 2;

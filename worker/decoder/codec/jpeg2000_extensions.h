@@ -14,6 +14,9 @@ struct jpeg2000_extensions {
     const char *extension; /* the first that its main header names; NULL: none      */
 };
 
+/* Where the codestream begins: at once, or in a box of a JP2 or JPX file; `length` when nowhere. */
+size_t jpeg2000_codestream_at(const uint8_t *stream, size_t length);
+
 /* Read the main header, as far as it is one: what is wrong with it is for the codec to say. */
 void jpeg2000_extensions_read(const uint8_t *stream, size_t length, struct jpeg2000_extensions *header);
 

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "worker/decoder/codec/jpeg2000_extensions.h"
+
 #define TILES_MOST 65535u /* they are numbered in 16 bits */
 #define MARKER_BYTES 2u
 #define TILE_PART_BYTES 12u /* SOT and its segment */
@@ -45,6 +47,22 @@ static uint64_t count_tiles(const uint8_t *stream)
                        u32_big(stream + TILE_OFFSETS)) *
            count_along(u32_big(stream + IMAGE_ROWS), u32_big(stream + TILE_ROWS),
                        u32_big(stream + TILE_OFFSETS + 4));
+}
+
+bool jpeg2000_header_read(const uint8_t *stream, size_t length, struct jpeg2000_size *size)
+{
+    size_t at = jpeg2000_codestream_at(stream, length);
+    const uint8_t *siz = stream + at;
+    if (length - at < SIZE_END + 2 || memcmp(siz, CODESTREAM, 4) != 0)
+        return false;
+    const uint32_t columns = u32_big(siz + IMAGE_COLUMNS), rows = u32_big(siz + IMAGE_ROWS);
+    const uint32_t left = u32_big(siz + IMAGE_OFFSETS), top = u32_big(siz + IMAGE_OFFSETS + 4);
+    uint64_t tiles = count_tiles(siz);
+    *size = (struct jpeg2000_size){.rows = rows > top ? rows - top : 0,
+                                   .columns = columns > left ? columns - left : 0,
+                                   .components = u16_big(siz + SIZE_END),
+                                   .has_too_many_tiles = tiles == 0 || tiles > TILES_MOST};
+    return true;
 }
 
 bool jpeg2000_header_mend(uint8_t *stream, size_t length, uint32_t rows, uint32_t columns)

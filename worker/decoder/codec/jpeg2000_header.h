@@ -7,6 +7,20 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/error.h"
+
+/* Image size, components and tiles, of a raw codestream or one in a JP2 file. */
+struct jpeg2000_size {
+    uint64_t rows;
+    uint64_t columns;
+    uint32_t components;
+    bool has_too_many_tiles; /* more than can be numbered, or none */
+};
+
+/* Read before the codec does, which asks for memory by these numbers. False where they are not where they
+ * should be. */
+MUST_CHECK bool jpeg2000_header_read(const uint8_t *stream, size_t length, struct jpeg2000_size *size);
+
 /* Mend an image size that was overwritten: one that means more tiles than can be numbered, where the size of
  * a tile is that of the header, and so the image's. A codestream that only contradicts the header is left to
  * its codec to refuse. True where the size of the tile was put in its place. */

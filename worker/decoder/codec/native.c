@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "worker/decoder/vectors.h"
+
 void native_swap(void *bytes, size_t count, uint32_t unit)
 {
     if (unit == 2) {
@@ -108,16 +110,18 @@ void native_pick_bit(uint8_t *packed, const uint8_t *in, uint64_t first_bit, siz
 
 /* The sign is extended by (x ^ s) - s, s being the sign's bit: no shift of a negative number, and the same
  * vector instructions for every width. */
-#define EXTRACT(type)                                                        \
-    do {                                                                     \
-        type *at = samples->data;                                            \
-        const type mask = (type)(((uint64_t)1 << bits) - 1);                 \
-        const type sign = (type)(is_signed ? (uint64_t)1 << (bits - 1) : 0); \
-        for (size_t i = 0; i < count; i++) {                                 \
-            type value = (type)((type)(at[i] >> shift) & mask);              \
-            at[i] = (type)((type)(value ^ sign) - sign);                     \
-        }                                                                    \
-    } while (0)
+#define DEFINE_EXTRACT(name, type)                                                                       \
+    FOR_EACH_VECTOR_WIDTH static void name(type *at, size_t count, uint32_t shift, type mask, type sign) \
+    {                                                                                                    \
+        for (size_t i = 0; i < count; i++) {                                                             \
+            type value = (type)((type)(at[i] >> shift) & mask);                                          \
+            at[i] = (type)((type)(value ^ sign) - sign);                                                 \
+        }                                                                                                \
+    }
+
+DEFINE_EXTRACT(extract_8, uint8_t)
+DEFINE_EXTRACT(extract_16, uint16_t)
+DEFINE_EXTRACT(extract_32, uint32_t)
 
 void native_extract(struct codec_samples *samples, uint32_t shift, uint32_t bits, bool is_signed)
 {
@@ -128,10 +132,11 @@ void native_extract(struct codec_samples *samples, uint32_t shift, uint32_t bits
         return;
     if (bits > width)
         bits = width;
+    uint32_t mask = (uint32_t)(((uint64_t)1 << bits) - 1), sign = is_signed ? 1u << (bits - 1) : 0;
     if (samples->bytes == 1)
-        EXTRACT(uint8_t);
+        extract_8(samples->data, count, shift, (uint8_t)mask, (uint8_t)sign);
     else if (samples->bytes == 2)
-        EXTRACT(uint16_t);
+        extract_16(samples->data, count, shift, (uint16_t)mask, (uint16_t)sign);
     else if (samples->bytes == 4)
-        EXTRACT(uint32_t);
+        extract_32(samples->data, count, shift, mask, sign);
 }

@@ -106,7 +106,11 @@ static bool grow(uint8_t **bytes, size_t *capacity, size_t used, size_t limit, s
 {
     size_t wanted = *capacity < 65536 ? 65536 : *capacity * 2;
     void *larger;
-    if (wanted > limit && *capacity < limit)
+    if (*capacity >= limit)
+        return error_input(
+            err, CATEGORY_DECODER, CODE_LIMIT_ATTRIBUTES,
+            "a deflated data set of more than %zu bytes (MaxMetadataBytes, and 8 times MaxPixels)", limit);
+    if (wanted > limit)
         wanted = limit;
     if (!alloc_pixels(&larger, wanted, 1, limit, err))
         return false;
@@ -126,7 +130,7 @@ static bool inflate_all(struct dicom *dcm, uint64_t at, size_t limit, size_t *le
     bool ok = false;
     *length = 0;
     if (inflateInit2(&stream, -MAX_WBITS) != Z_OK)
-        return error_set(err, ERROR_BUG, "cannot start to inflate");
+        return error_input(err, CATEGORY_DECODER, CODE_LIMIT_MEMORY, "zlib has not enough memory");
     while (code == Z_OK && at < dcm->source.size) {
         size_t count = dcm->source.size - at < 32768 ? (size_t)(dcm->source.size - at) : 32768;
         const uint8_t *p = dicom_source_view(&dcm->source, at, count);
@@ -178,19 +182,21 @@ static bool read_deflated(struct dicom *dcm, uint64_t *at, const struct options 
 /* ---- reading ---- */
 
 /* Without "DICM" only a data set tells a DICOM file from any other: it begins with an attribute that exists,
- * whose value lies within the file. */
+ * whose value lies within the file. Zeros are no length of a group, which has four bytes. */
 static bool begins_like_data_set(const struct dicom *dcm)
 {
     const struct dicom_element *first = dcm->elements;
-    return dcm->element_count > 0 && (first->tag >> 16) <= 0x0020 &&
-           ((first->tag & 0xffff) == 0 || dictionary_find(first->tag) != NULL) &&
-           first->length == first->promised && (dcm->element_count > 1 || first->length > 0);
+    if (dcm->element_count == 0 || (first->tag >> 16) > 0x0020 || first->length != first->promised)
+        return false;
+    if ((first->tag & 0xffff) == 0)
+        return first->length == 4;
+    return dictionary_find(first->tag) != NULL && (dcm->element_count > 1 || first->length > 0);
 }
 
 static bool read_file(struct dicom *dcm, const struct options *options, struct error *err)
 {
     uint64_t at = 0;
-    bool has_meta = false;
+    bool has_meta = false, is_whole = true;
     struct dicom_encoding encoding;
     const uint8_t *p = dicom_source_view(&dcm->source, 0, PREAMBLE_BYTES);
     dcm->syntax.has_preamble = p != NULL && memcmp(p + 128, "DICM", 4) == 0;
@@ -199,15 +205,14 @@ static bool read_file(struct dicom *dcm, const struct options *options, struct e
     if (!read_meta_header(dcm, &at, options, &has_meta, err))
         return false;
     /* Command elements (PS3.7 6.3) have no place in a file, but are found in some. */
-    if ((p = dicom_source_view(&dcm->source, at, 8)) != NULL && dicom_u16(p, false) == 0 &&
-        !walk_group(dcm, &at, 0x0000, true, options, err))
-        return false;
+    if ((p = dicom_source_view(&dcm->source, at, 8)) != NULL && dicom_u16(p, false) == 0)
+        is_whole = walk_group(dcm, &at, 0x0000, true, options, err);
     dcm->syntax.deflated = strcmp(dcm->syntax.uid, "1.2.840.10008.1.2.1.99") == 0;
-    if (dcm->syntax.deflated && !read_deflated(dcm, &at, options, err))
+    if (is_whole && dcm->syntax.deflated && !read_deflated(dcm, &at, options, err))
         return false;
     choose_encoding(dcm, at, &encoding);
-    bool is_whole = dicom_walk(dcm, &at, encoding, options, err) &&
-                    (options->compatibility_niffler || dicom_mend(dcm, encoding, options, err));
+    is_whole = is_whole && dicom_walk(dcm, &at, encoding, options, err) &&
+               (options->compatibility_niffler || dicom_mend(dcm, encoding, options, err));
     dicom_index(dcm);
     if (dcm->syntax.has_preamble || has_meta || begins_like_data_set(dcm))
         return is_whole;

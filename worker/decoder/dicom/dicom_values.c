@@ -108,8 +108,10 @@ static bool parse_u32(const char *text, uint32_t *value)
     const char *first = text;
     for (; *text >= '0' && *text <= '9' && sum <= UINT32_MAX; text++)
         sum = sum * 10 + (uint64_t)(*text - '0');
+    if (text == first || sum > UINT32_MAX)
+        return false;
     *value = (uint32_t)sum;
-    return text > first && sum <= UINT32_MAX;
+    return true;
 }
 
 /* Decimal only: no "nan", "inf" or hexadecimal, as a DS has none. */

@@ -526,6 +526,9 @@ static bool step_sequence(struct walk *walk, struct error *err)
         return true;
     }
     struct dicom_element *sequence = &walk->dcm->elements[level->element];
+    if (sequence->items >= walk->options->max_items)
+        return error_input(err, CATEGORY_DECODER, CODE_LIMIT_ATTRIBUTES,
+                           "more than %u items in a sequence (MaxItems)", walk->options->max_items);
     struct dicom_element item = *sequence;
     struct level data_set = *level;
     sequence->items++;

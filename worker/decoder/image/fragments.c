@@ -44,7 +44,8 @@ static bool add(struct fragments *fragments, uint64_t offset, uint64_t length, u
                 struct error *err)
 {
     if (fragments->count >= limit)
-        return error_input(err, CATEGORY_DECODER, CODE_LIMIT_PIXELS, "more than %u fragments", limit);
+        return error_input(err, CATEGORY_DECODER, CODE_LIMIT_PIXELS, "more than %u fragments (MaxFrames)",
+                           limit);
     if (fragments->count == fragments->capacity) {
         fragments->capacity = fragments->capacity > 0 ? fragments->capacity * 2 : 16;
         fragments->items = xrealloc_array(fragments->items, fragments->capacity, sizeof fragments->items[0]);

@@ -64,10 +64,12 @@ static bool read_shape(struct image_facts *facts, const struct dicom *dcm, const
     (void)dicom_find_u32(dcm, TAG_FRAMES, 0, &frames);
     facts->frame_count = frames > 0 && frames <= INT32_MAX ? frames : 1;
     if ((uint64_t)facts->rows * facts->columns > options->max_pixels)
-        return error_input(err, CATEGORY_DECODER, CODE_LIMIT_PIXELS, "a frame of %u x %u pixels", facts->rows,
-                           facts->columns);
+        return error_input(err, CATEGORY_DECODER, CODE_LIMIT_PIXELS,
+                           "a frame of %u x %u pixels, more than %llu (MaxPixels)", facts->rows,
+                           facts->columns, (unsigned long long)options->max_pixels);
     if (facts->frame_count > options->max_frames)
-        return error_input(err, CATEGORY_DECODER, CODE_LIMIT_PIXELS, "%u frames", facts->frame_count);
+        return error_input(err, CATEGORY_DECODER, CODE_LIMIT_PIXELS, "%u frames, more than %u (MaxFrames)",
+                           facts->frame_count, options->max_frames);
     return true;
 }
 

@@ -29,7 +29,9 @@ struct pngout {
     struct block sample;   /* rows of it, unfiltered       */
     struct block scratch;  /* and filtered                 */
     struct pngout_sequences *sequences;
+    struct pngout_matches *matches;
     enum png_compression compression;
+    uint64_t most_bytes;
     int forced_filter; /* -1: choose */
     int forced_method;
 };
@@ -54,7 +56,9 @@ struct pngout *pngout_new(void)
 {
     struct pngout *png = xcalloc(1, sizeof *png);
     png->forced_filter = png->forced_method = -1;
+    png->most_bytes = UINT64_MAX;
     png->sequences = xcalloc(1, sizeof *png->sequences);
+    png->matches = xcalloc(1, sizeof *png->matches);
     for (enum pngout_method method = 0; method < PNGOUT_METHOD_COUNT; method++) {
         png->deflates[method] = deflate_for(method);
         png->states[method] = png->deflates[method]->new_state();
@@ -75,12 +79,18 @@ void pngout_free(struct pngout *png)
     free(png->sample.bytes);
     free(png->scratch.bytes);
     free(png->sequences);
+    free(png->matches);
     free(png);
 }
 
 void pngout_set_compression(struct pngout *png, enum png_compression compression)
 {
     png->compression = compression;
+}
+
+void pngout_set_limit(struct pngout *png, uint64_t bytes)
+{
+    png->most_bytes = bytes;
 }
 
 void pngout_force(struct pngout *png, const struct pngout_deflate *deflate, int filter)
@@ -141,6 +151,7 @@ static size_t choose(struct pngout *png, const struct pngout_source *source, con
                                            .image_bytes = source->row_bytes * source->height,
                                            .scratch = png->scratch.bytes,
                                            .sequences = png->sequences,
+                                           .matches = png->matches,
                                            .trial = try_sample,
                                            .context = png};
     if (png->compression == PNG_COMPRESSION_FAST)
@@ -273,6 +284,10 @@ bool pngout_write(struct pngout *png, int descriptor, const struct pngout_shape 
     size_t count = list_attempts(png, &source, shape, attempts, err);
     if (count == 0 || !compress_rows(png, &source, attempts, count, &length, err))
         return false;
+    if (length > png->most_bytes)
+        return error_input(err, CATEGORY_DECODER, CODE_LIMIT_OUTPUT,
+                           "a picture of %zu bytes, more than %llu (MaxPictureBytes)", length,
+                           (unsigned long long)png->most_bytes);
     return pngout_frame_write(descriptor, shape, extras != NULL ? extras : &no_extras, png->stream.bytes,
                               length, written, err);
 }

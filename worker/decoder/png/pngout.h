@@ -49,13 +49,16 @@ typedef void pngout_row_fn(void *context, uint32_t row, uint8_t *out);
 
 /* Write a whole PNG at the descriptor's position; *written says how many bytes it has. `extras` may be NULL.
  * Fails with ERROR_INPUT, category 4, CODE_OUTPUT_FULL or CODE_OUTPUT_IO (the worker stops then),
- * CODE_LIMIT_MEMORY. */
+ * CODE_LIMIT_MEMORY, CODE_LIMIT_OUTPUT (nothing is written then, unless the system's own limit is lower). */
 MUST_CHECK bool pngout_write(struct pngout *png, int descriptor, const struct pngout_shape *shape,
                              const struct pngout_extras *extras, pngout_row_fn *row, void *context,
                              uint64_t *written, struct error *err);
 
 /* How to compress from now on; at first PNG_COMPRESSION_FAST. */
 void pngout_set_compression(struct pngout *png, enum png_compression compression);
+
+/* The longest compressed image that is written from now on; at first, any. */
+void pngout_set_limit(struct pngout *png, uint64_t bytes);
 
 /* For tests and benchmarks: compress with `deflate` (pngout_deflate.h; NULL: choose) and filter by `filter`
  * (0 to 4; -1: choose) from now on. */

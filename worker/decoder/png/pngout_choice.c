@@ -18,6 +18,7 @@
 #define REPEATS_8_BIT 0.85
 /* What a search must save to be worth its time, which is two to ten times that of runs. */
 #define RUNS_GAIN 1.20
+#define HOPE 1.10
 #define RUNS_GAIN_DENSE 1.03 /* of what shrinks to a quarter */
 /* libpng filters whatever it compresses: a search behind a filter of two neighbours comes to about what its
  * default makes. Where runs are smaller than that, a better search takes five times as long for more. */
@@ -26,6 +27,7 @@
 #define DENSE_GAIN 0.75
 #define DOUBT 1.15
 #define SMALL_IMAGE_BYTES (64u << 10)
+#define HEADER_BYTES 90.0 /* of a block of literals and repetitions */
 /* A drawing, a mask: the sample says little of what is far apart, and any search is quick. */
 #define IS_REDUNDANT(size, length) ((size) < (double)(length) / 9)
 
@@ -48,6 +50,13 @@ static bool is_worth_trying(const struct pngout_chooser *c, enum pngout_filter f
            (filter != PNGOUT_FILTER_AVERAGE && (c->is_grey || filter != PNGOUT_FILTER_UP));
 }
 
+static struct pngout_sample half_of(const struct pngout_sample *sample)
+{
+    struct pngout_sample half = *sample;
+    half.groups = (half.groups + 1) / 2;
+    return half;
+}
+
 static double size_as_runs(const struct pngout_chooser *c, const struct pngout_sample *sample,
                            enum pngout_filter filter, size_t *length)
 {
@@ -59,8 +68,7 @@ static double size_as_runs(const struct pngout_chooser *c, const struct pngout_s
 /* Which filter that is, half of the sample tells. */
 static struct best best_for_runs(const struct pngout_chooser *c, size_t *length)
 {
-    struct pngout_sample half = *c->sample;
-    half.groups = (half.groups + 1) / 2;
+    struct pngout_sample half = half_of(c->sample);
     struct best best = {PNGOUT_FILTER_NONE, INFINITY};
     for (enum pngout_filter filter = PNGOUT_FILTER_NONE; filter < PNGOUT_FILTER_COUNT; filter++) {
         if (!is_worth_trying(c, filter))
@@ -72,11 +80,22 @@ static struct best best_for_runs(const struct pngout_chooser *c, size_t *length)
     return best;
 }
 
+static double try_sample(const struct pngout_chooser *c, const struct pngout_sample *sample,
+                         enum pngout_filter filter, enum pngout_method method)
+{
+    const struct pngout_layout layout = {sample->row_bytes + 1, sample->step};
+    size_t length = pngout_sample_filter(sample, filter, c->scratch);
+    if (method == PNGOUT_FAST) { /* what it finds tells its size */
+        pngout_matches_begin(c->matches);
+        pngout_matches_find(c->matches, c->sequences, &layout, c->scratch, 0, length, false);
+        return pngout_sequences_size(c->sequences) + HEADER_BYTES;
+    }
+    return (double)c->trial(c->context, method, &layout, c->scratch, length);
+}
+
 static double try_filter(const struct pngout_chooser *c, enum pngout_filter filter, enum pngout_method method)
 {
-    const struct pngout_layout layout = {c->sample->row_bytes + 1, c->sample->step};
-    size_t length = pngout_sample_filter(c->sample, filter, c->scratch);
-    return (double)c->trial(c->context, method, &layout, c->scratch, length);
+    return try_sample(c, c->sample, filter, method);
 }
 
 static struct best best_for_search(const struct pngout_chooser *c, enum pngout_method method)
@@ -117,8 +136,9 @@ static double repeats(const uint8_t *in, size_t length, size_t row_bytes, size_t
 static bool may_repeat(const struct pngout_chooser *c)
 {
     static const enum pngout_filter filters[] = {PNGOUT_FILTER_NONE, PNGOUT_FILTER_SUB};
+    struct pngout_sample half = half_of(c->sample);
     for (size_t i = 0; i < 2; i++) {
-        size_t length = pngout_sample_filter(c->sample, filters[i], c->scratch);
+        size_t length = pngout_sample_filter(&half, filters[i], c->scratch);
         if (repeats(c->scratch, length, c->sample->row_bytes + 1, c->is_16_bit ? 2 : 1) >=
             (c->is_16_bit ? REPEATS_16_BIT : REPEATS_8_BIT))
             return true;
@@ -127,17 +147,26 @@ static bool may_repeat(const struct pngout_chooser *c)
 }
 
 /* What no filter, or that of one neighbour, leaves of repetitions; UP only where those come near to runs. */
-static struct best quick_search(const struct pngout_chooser *c, double runs)
+static struct best quick_search(const struct pngout_chooser *c, const struct pngout_sample *sample,
+                                double runs)
 {
-    struct best best = {PNGOUT_FILTER_NONE, try_filter(c, PNGOUT_FILTER_NONE, PNGOUT_FAST)};
+    struct best best = {PNGOUT_FILTER_NONE, try_sample(c, sample, PNGOUT_FILTER_NONE, PNGOUT_FAST)};
     for (enum pngout_filter filter = PNGOUT_FILTER_SUB; filter <= PNGOUT_FILTER_UP; filter++) {
         if (filter == PNGOUT_FILTER_UP && best.size > runs)
             break;
-        double size = try_filter(c, filter, PNGOUT_FAST);
+        double size = try_sample(c, sample, filter, PNGOUT_FAST);
         if (size < best.size)
             best = (struct best){filter, size};
     }
     return best;
+}
+
+/* Of an image that shrinks little: whether half of the sample says that a search is not worth its time. */
+static bool is_hopeless(const struct pngout_chooser *c, double runs)
+{
+    struct pngout_sample half = half_of(c->sample);
+    return runs <= try_sample(c, &half, PNGOUT_FILTER_PAETH, PNGOUT_FAST) * AS_LIBPNG ||
+           runs <= quick_search(c, &half, runs).size * HOPE;
 }
 
 static size_t choose_grey(const struct pngout_chooser *c, struct pngout_choice *choices)
@@ -147,10 +176,12 @@ static size_t choose_grey(const struct pngout_chooser *c, struct pngout_choice *
     choices[0] = (struct pngout_choice){runs.filter, PNGOUT_RUNS};
     if (!may_repeat(c))
         return 1;
+    if (runs.size > (double)length / 4 && is_hopeless(c, runs.size))
+        return 1;
     runs.size = size_as_runs(c, c->sample, runs.filter, &length);
     bool is_redundant = IS_REDUNDANT(runs.size, length), is_dense = runs.size < (double)length / 4;
     enum pngout_method method = is_redundant ? PNGOUT_DENSE : PNGOUT_FAST;
-    struct best search = is_dense ? best_for_search(c, method) : quick_search(c, runs.size);
+    struct best search = is_dense ? best_for_search(c, method) : quick_search(c, c->sample, runs.size);
     choices[1] = (struct pngout_choice){search.filter, method};
     bool is_close = search.size < runs.size * DOUBT && runs.size < search.size * DOUBT;
     if (is_redundant || (is_close && c->image_bytes <= SMALL_IMAGE_BYTES))

@@ -35,6 +35,7 @@ struct pngout_chooser {
     size_t image_bytes;
     uint8_t *scratch;                   /* PNGOUT_SAMPLE_BYTES_MAX            */
     struct pngout_sequences *sequences; /* overwritten                       */
+    struct pngout_matches *matches;     /* overwritten                       */
     pngout_trial_fn *trial;             /* called with `context`             */
     void *context;
 };

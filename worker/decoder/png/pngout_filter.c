@@ -31,17 +31,22 @@ FOR_EACH_VECTOR_WIDTH static void filter_average(uint8_t *restrict out, const ui
         out[i] = (uint8_t)(row[i] - (uint8_t)((row[i - step] + above[i]) / 2));
 }
 
-/* In 16-bit arithmetic without branches: the distances of the initial estimate a + b - c to a, b and c are |b
- * - c|, |a - c| and |a + b - 2c|. Ties go to a, then b. */
-static inline uint8_t paeth(int16_t a, int16_t b, int16_t c)
+static inline uint8_t distance(uint8_t a, uint8_t b)
 {
-    int16_t to_a = (int16_t)(b - c), to_b = (int16_t)(a - c), to_c = (int16_t)(to_a + to_b);
-    to_a = to_a < 0 ? (int16_t)-to_a : to_a;
-    to_b = to_b < 0 ? (int16_t)-to_b : to_b;
-    to_c = to_c < 0 ? (int16_t)-to_c : to_c;
-    int16_t b_or_c = to_b <= to_c ? b : c;
-    int16_t nearest_other = to_b <= to_c ? to_b : to_c;
-    return (uint8_t)(to_a <= nearest_other ? a : b_or_c);
+    return (uint8_t)((a > b ? a : b) - (a > b ? b : a));
+}
+
+/* In bytes and without branches. The distances of the initial estimate a + b - c to a, b and c are |b - c|,
+ * |a - c| and |(b - c) + (a - c)|: the sum of the first two where both have one sign, their difference
+ * otherwise. Of a sum beyond 255 only that it is no less than either matters. Ties go to a, then b. */
+static inline uint8_t paeth(uint8_t a, uint8_t b, uint8_t c)
+{
+    uint8_t to_a = distance(b, c), to_b = distance(a, c);
+    uint8_t rest = (uint8_t)(255 - to_b), sum = (uint8_t)((to_a < rest ? to_a : rest) + to_b);
+    uint8_t to_c = (b > c) == (a > c) ? sum : distance(to_a, to_b);
+    uint8_t b_or_c = to_b <= to_c ? b : c;
+    uint8_t nearest_other = to_b <= to_c ? to_b : to_c;
+    return to_a <= nearest_other ? a : b_or_c;
 }
 
 FOR_EACH_VECTOR_WIDTH static void filter_paeth(uint8_t *restrict out, const uint8_t *row,

@@ -190,6 +190,9 @@ static bool write_failed(int number, struct error *err)
 {
     if (number == ENOMEM)
         return error_input(err, CATEGORY_DECODER, CODE_LIMIT_MEMORY, "no memory for the PNG");
+    if (number == EFBIG) /* RLIMIT_FSIZE, or what the file system can hold */
+        return error_input(err, CATEGORY_DECODER, CODE_LIMIT_OUTPUT,
+                           "a picture of more bytes than a file may have here (MaxPictureBytes)");
     bool is_full = number == ENOSPC || number == EDQUOT;
     errno = number;
     (void)error_errno(err, ERROR_INPUT, "cannot write PNG");

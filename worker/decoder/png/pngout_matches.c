@@ -118,7 +118,7 @@ void pngout_matches_find(struct pngout_matches *matches, struct pngout_sequences
     pngout_sequences_begin(sequences);
     switch (layout->step) {
     case 6:
-        find(matches, sequences, layout, in, begin, end, 2, 4, 12, may_estimate);
+        find(matches, sequences, layout, in, begin, end, 2, 6, 12, may_estimate);
         break;
     case 3:
         find(matches, sequences, layout, in, begin, end, 3, 6, 0, may_estimate);

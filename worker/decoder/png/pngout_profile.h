@@ -20,7 +20,8 @@ void pngout_profile_clear(struct pngout_profile *profile);
 
 /* Take the profile of RGB pictures in `icc`; padding may follow it. Whatever *profile held is freed. Fails,
  * leaving it empty, with ERROR_INPUT: category 2, CODE_TOO_SHORT (it says to be longer) or CODE_MALFORMED (no
- * profile, not of RGB, or one that libpng refuses); category 4, CODE_LIMIT_MEMORY. */
+ * profile, not of RGB, of a version that is not 2 to 5, more than 4 MiB, or one that libpng refuses);
+ * category 4, CODE_LIMIT_MEMORY. Bytes of it that lie in no tag become 0: they are no part of the profile. */
 MUST_CHECK bool pngout_profile_set(struct pngout_profile *profile, const uint8_t *icc, size_t length,
                                    struct error *err);
 

@@ -5,10 +5,6 @@
 #include <emmintrin.h>
 #endif
 
-#define EACH_BYTE UINT64_C(0x0101010101010101)
-#define TOP_BITS UINT64_C(0x808080808080) /* of the lower six bytes */
-#define TRIED_BYTES 6u                    /* of the places in a word, those with two more bytes behind */
-
 #ifdef __SSE2__ /* which every x86-64 has */
 /* Bit k: in[k] repeats its predecessor. */
 static inline uint64_t repeats_16(const uint8_t *in)
@@ -34,27 +30,24 @@ static size_t run_end(const uint8_t *in, size_t from, size_t end)
     return at;
 }
 
-/* Where the next run of at least three may begin, from `at` on: there in[at] repeats its predecessor, and so
- * do the next two. What is left at the end, too short to be looked at, counts as none: `end`. */
+/* Where the next run may begin, from `at` on: there in[at] repeats its predecessor, and so do the next seven.
+ * What is left at the end, too short to be looked at, counts as none: `end`. */
 static size_t next_run(const uint8_t *in, size_t at, size_t end)
 {
 #ifdef __SSE2__
-    for (; at + 64 <= end; at += 62) {
+    for (; at + 64 <= end; at += 64 - PNGOUT_RUN_MIN + 1) {
         uint64_t same = repeats_16(in + at) | repeats_16(in + at + 16) << 16 |
                         repeats_16(in + at + 32) << 32 | repeats_16(in + at + 48) << 48;
-        uint64_t three = same & same >> 1 & same >> 2;
-        if (three != 0)
-            return at + (size_t)__builtin_ctzll(three);
+        uint64_t two = same & same >> 1, four = two & two >> 2, eight = four & four >> 4;
+        if (eight != 0)
+            return at + (size_t)__builtin_ctzll(eight);
     }
 #endif
-    for (; at + 8 <= end; at += TRIED_BYTES) {
-        /* Byte k of `changes` is 0 where in[at + k] repeats its predecessor, of `three` where that and the
-         * next two do. */
+    while (at + PNGOUT_RUN_MIN <= end) {
         uint64_t changes = pngout_word(in + at) ^ pngout_word(in + at - 1);
-        uint64_t three = changes | changes >> 8 | changes >> 16;
-        uint64_t zeros = (three - EACH_BYTE) & ~three & TOP_BITS;
-        if (zeros != 0)
-            return at + (size_t)__builtin_ctzll(zeros) / 8;
+        if (changes == 0)
+            return at;
+        at += PNGOUT_RUN_MIN - (size_t)__builtin_clzll(changes) / 8; /* behind the last that changes */
     }
     return end;
 }
@@ -66,7 +59,7 @@ void pngout_runs_find(struct pngout_sequences *sequences, const uint8_t *in, siz
     pngout_sequences_begin(sequences);
     /* Nothing stands before the first byte. */
     for (size_t at = begin == 0 && end > 0 ? 1 : begin; (at = next_run(in, at, end)) < end;) {
-        size_t behind = run_end(in, at + PNGOUT_LENGTH_MIN, end);
+        size_t behind = run_end(in, at + PNGOUT_RUN_MIN, end);
         pngout_sequences_add(sequences, at - literal, behind - at, 1);
         at = literal = behind;
     }

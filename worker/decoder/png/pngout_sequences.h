@@ -9,8 +9,10 @@
 #include <stdint.h>
 #include <string.h>
 
-#define PNGOUT_BLOCK_BYTES (256u << 10) /* at most, of which one code is made: images change slowly */
-#define PNGOUT_SYMBOLS 286u             /* literals, 256 the end, lengths */
+/* At most, of which one code is made: images change slowly. A quarter of a megabyte of rows of 512 or 1024
+ * pixels, and the byte of each row's filter, fit in. */
+#define PNGOUT_BLOCK_BYTES (257u << 10)
+#define PNGOUT_SYMBOLS 286u /* literals, 256 the end, lengths */
 #define PNGOUT_END 256u
 #define PNGOUT_DISTANCES 30u
 #define PNGOUT_LENGTH_MIN 3u
