@@ -48,9 +48,9 @@ fuzz_target(csv 2000 aggregator common)
 fuzz_target(tables 20 aggregator common)
 fuzz_target(metadata 500 worker common)
 fuzz_target(dicom 20 decoder_core worker common)
-fuzz_target(image 8 decoder_core)
+fuzz_target(image 6 decoder_core)
 fuzz_target(render 200 decoder_core m)
-fuzz_target(png 30 decoder_core PNG::PNG)
+fuzz_target(png 20 decoder_core PNG::PNG)
 
 # The judge of our lossless JPEG.
 add_library(fuzz_dcmtk_jpeg STATIC unit/dcmtk_jpeg.cc)

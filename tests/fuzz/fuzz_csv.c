@@ -29,27 +29,11 @@ static void put_length(struct buffer *out, uint32_t length)
         buffer_append_char(out, (char)(unsigned char)(length >> (8 * i)));
 }
 
-static bool is_control(const uint8_t *bytes, size_t step)
-{
-    if (step == 2)
-        return bytes[0] == 0xC2 && bytes[1] < 0xA0; /* C1 */
-    return step == 1 && (bytes[0] == 0x7F ||
-                         (bytes[0] < 0x20 && bytes[0] != '\t' && bytes[0] != '\n' && bytes[0] != '\r'));
-}
-
 /* The cell as a reader must find it. */
 static void append_expected(struct buffer *out, const uint8_t *bytes, size_t length)
 {
     struct buffer cell = {0};
-    for (size_t at = 0; at < length;) {
-        size_t step = utf8_step((const char *)bytes + at, length - at);
-        bool is_shown = step == 0 || is_control(bytes + at, step);
-        for (size_t end = at + (step == 0 ? 1 : step); at < end; at++)
-            if (is_shown)
-                buffer_append_format(&cell, "\\x%02X", bytes[at]);
-            else
-                buffer_append_char(&cell, (char)bytes[at]);
-    }
+    csv_reader_expect(&cell, bytes, length, true);
     put_length(out, (uint32_t)cell.length);
     buffer_append(out, cell.data, cell.length);
     buffer_clear(&cell);

@@ -5,8 +5,9 @@
 #
 # TARGET is the NAME of a fuzz_target() in tests/fuzz.cmake; none: all, those of our own code first. N is the CPU time of
 # each, 1200 unless given. Inputs found and what failed are kept in build/fuzz/found/TARGET, where the next run
-# goes on; the table counts both times and executions from the first run on. FOLDER holds DICOM files that join the corpora. A failure does not end a run: the last column counts them, and
-# build/fuzz/found/TARGET/failed has the inputs. Ends with status 1 if there are any.
+# goes on; the table counts time and executions from the first run on. FOLDER holds DICOM files that join the corpora. A
+# failure does not end a run: the last column counts them, and build/fuzz/found/TARGET/failed has the inputs, to be taken
+# away once they are mended. Ends with status 1 if there are any.
 set -eu
 
 cd "$(dirname -- "$0")/../.."
@@ -96,7 +97,9 @@ for target in $targets; do
     failed=$(find "$found/$target/failed" -type f -name '*-*' | wc -l)
     failures=$((failures + failed))
     kinds=$(for kind in crash timeout oom; do find "$found/$target/failed" -name "$kind-*" | wc -l; done | tr '\n' '/')
-    edges=$(sed -n 's/^#[0-9]*: cov: \([0-9]*\) ft: \([0-9]*\) .*/\1 \2/p' "$found/$target/log" | tail -n 1)
+    # What all inputs reach together; while it forks, libFuzzer counts otherwise.
+    edges=$("$found/$target/program" -runs=0 "$found/$target/inputs" "$found/$target/corpus" 2>&1 |
+        sed -n 's/^#[0-9]*.*DONE *cov: \([0-9]*\) ft: \([0-9]*\) .*/\1 \2/p')
     # shellcheck disable=SC2086
     printf '%-14s %8s %8s %12s %8s %8s %7s %s\n' "$target" "$spent" "$in_all" "$executions" ${edges:-0 0} "$kept" "${kinds%/}"
 done
