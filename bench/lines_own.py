@@ -16,9 +16,11 @@ from inputs import Missing
 from measure import Bystanders, Cost, Watched, at_least, at_most, cost, medians, milliseconds, pairs, peak_kb
 
 READY = 1  # worker/wire.h
-DECODER_MEMORY, DECODER_SECONDS = str(2 << 30), "60"
+DECODER_LIMITS = (str(2 << 30), "60", str(2 << 30))  # memory, seconds, bytes of a picture
 MANY, FEW, NAMES = 100000, 1000, 1000000
 RUNS = 5
+SANDBOX_RUNS = 15  # two in a hundred are to be seen
+STARTS = 40
 NAMES_EACH = 3
 OTHERS_MAX = 0.1  # of the machine, for a figure by the clock
 
@@ -118,12 +120,11 @@ def parent(bench):
 
 # ---- memory ----
 
-def idle_decoder_kb(bench):
-    """The peak of a decoder that has said that it is ready and nothing else: its libraries and tables."""
+def start_decoder(program, look):
+    """Start a decoder as a worker does, wait until it says that it is ready, and return look(its process)."""
     ours, its = socket.socketpair()  # requests
     replies, answers = os.pipe()
-    program = os.path.join(bench.build, "niffler-png-decoder")
-    pid = os.posix_spawn(program, ["niffler-png-decoder", "--control", DECODER_MEMORY, DECODER_SECONDS], {},
+    pid = os.posix_spawn(program, ["niffler-png-decoder", "--control", *DECODER_LIMITS, str(os.getpid())], {},
                          file_actions=[(os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDWR, 0),
                                        (os.POSIX_SPAWN_DUP2, answers, 5), (os.POSIX_SPAWN_DUP2, its.fileno(), 3),
                                        (os.POSIX_SPAWN_DUP2, 5, 4)])
@@ -133,11 +134,38 @@ def idle_decoder_kb(bench):
         header = os.read(replies, 5)
         if len(header) != 5 or header[4] != READY:
             raise Missing("a decoder does not say that it is ready")
-        return peak_kb(pid)
+        return look(pid)
     finally:
         os.close(replies)
         ours.close()
         os.waitpid(pid, 0)
+
+
+def idle_decoder_kb(bench):
+    """The peak of a decoder that has said that it is ready and nothing else: its libraries and tables."""
+    return start_decoder(os.path.join(bench.build, "niffler-png-decoder"), peak_kb)
+
+
+# ---- confinement ----
+
+def start_seconds(program):
+    """By the clock, from the exec to the word that it is ready."""
+    began = time.monotonic()
+    return start_decoder(program, lambda _: time.monotonic() - began)
+
+
+def sandbox(bench):
+    """A decoder against the same one that does not enter its confinement."""
+    home, files, what = bench.inputs.folder("ct")
+    confined, twin = os.path.join(bench.build, "niffler-png-decoder"), bench.tool("niffler-png-decoder-unconfined")
+    a, b, ratio = medians(pairs(bench.per_file(home, files, "--Sandbox", "required"),
+                                bench.per_file(home, files, "--DecoderProgram", twin), SANDBOX_RUNS))
+    bench.report.add("sandbox", "confinement, CT: CPU", "the same without", what, milliseconds(a), milliseconds(b), ratio,
+                     at_most(1.02), 3)
+    starts = [(start_seconds(confined), start_seconds(twin)) for _ in range(STARTS)]
+    ours, theirs = (statistics.median(start[side] for start in starts) for side in (0, 1))
+    bench.report.add("sandbox", "start of a decoder, by the clock", "the same without confinement", "%d starts" % STARTS,
+                     milliseconds(ours), milliseconds(theirs), ours * 1000, at_most(40, " ms"), 1)
 
 
 def memory(bench):

@@ -62,6 +62,7 @@ struct settings {
     enum durability durability;
     uint64_t decoder_memory_bytes;
     uint32_t decoder_seconds;
+    uint32_t files_per_decoder;
     uint32_t file_seconds;
     enum sandbox sandbox;
     char *decoder_program; /* NULL: found by itself */

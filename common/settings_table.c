@@ -163,6 +163,11 @@ const struct settings_row settings_table[] = {
      "kernel or a container lacks a part of that: required, nothing is begun; best-effort, a warning says "
      "what is "
      "missing. auto: required for work, best-effort for extract. niffler-png doctor shows the parts."},
+    {machine_section, "FilesPerDecoder", NULL, SETTINGS_COUNT, FIELD(files_per_decoder), 1, 1000000,
+     NO_CHOICES, "4000", SAME, SETTINGS_ALTERS_NOTHING,
+     "Files after which a decoder is replaced, so that what its libraries leak does not grow. 1 gives each "
+     "file a decoder "
+     "of its own, for about 10 ms: then a file that takes over its decoder is alone in it."},
     {machine_section, "LogLevel", NULL, SETTINGS_CHOICE, FIELD(log_level), NO_RANGE, log_level_choices,
      "info", SAME, SETTINGS_ALTERS_NOTHING,
      "What is logged: error (a person must act), warn (it was coped with), info (start, end, totals) or "

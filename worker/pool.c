@@ -245,7 +245,8 @@ void pool_release(struct pool *pool, int slot)
     struct decoder *decoder = &pool->decoders[slot];
     decoder->state = STATE_IDLE;
     decoder->deadline_ms = decoder->file_deadline_ms = NO_DEADLINE;
-    if (decoder->files >= POOL_FILES_PER_DECODER || decoder->process.is_stuck)
+    bool is_used_up = pool->options.files > 0 && decoder->files >= pool->options.files;
+    if (is_used_up || decoder->process.is_stuck)
         renew(pool, decoder);
 }
 

@@ -21,10 +21,6 @@
 #include "common/error.h"
 #include "worker/wire.h"
 
-/* A decoder is replaced after this many files, so that no leak of a library grows for ever: with a start of
- * about 30 ms and 1 ms for the cheapest files this costs under 1 %. */
-#define POOL_FILES_PER_DECODER 4000
-
 /* The longest reply beyond the metadata limit: fixed fields, and 24 bytes of frame for each element. */
 #define POOL_REPLY_OVERHEAD_BYTES (64u << 20)
 
@@ -36,6 +32,7 @@ struct pool_options {
     uint32_t file_seconds; /* wall-clock time of a file with all its frames; 0: any */
     uint64_t reply_bytes;  /* the longest reply; a longer one is nonsense           */
     uint64_t file_bytes;   /* the longest file that it may write, at first          */
+    uint32_t files;        /* behind so many a decoder is replaced; 0: never        */
     bool is_confined;      /* take none that lacks a required part of its confinement */
 };
 

@@ -65,6 +65,7 @@ static bool start_decoders(struct fleet *fleet, struct error *err)
                  .memory_bytes = settings->decoder_memory_bytes,
                  .seconds = settings->decoder_seconds,
                  .file_seconds = settings->file_seconds,
+                 .files = settings->files_per_decoder,
                  .reply_bytes = settings->options.max_metadata_bytes + POOL_REPLY_OVERHEAD_BYTES,
                  .file_bytes = settings->options.max_picture_bytes,
                  .is_confined = settings->sandbox != SANDBOX_BEST_EFFORT},

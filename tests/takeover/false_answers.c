@@ -327,6 +327,29 @@ static void odd_text(const uint8_t *message, size_t length)
     send_inspected(message, length, set_odd_text);
 }
 
+/* From now on, of every file: what a decoder that stays taken over can do. */
+static bool lies;
+
+static void always(const uint8_t *message, size_t length)
+{
+    lies = true;
+    takeover_send(message, length);
+}
+
+static void set_no_image(struct wire_inspected *inspected)
+{
+    inspected->object = WIRE_NO_IMAGE;
+    inspected->frame_count = inspected->frames_there = inspected->first_frame = 0;
+    inspected->frame_follows = false;
+}
+
+bool takeover_answer(const uint8_t *message, size_t length)
+{
+    if (lies && type_of(message) == WIRE_INSPECTED)
+        send_inspected(message, length, set_no_image);
+    return lies; /* and no frame */
+}
+
 const struct answer answers[] = {
     {"answer-never", never},
     {"answer-half-header", half_a_header},
@@ -356,5 +379,6 @@ const struct answer answers[] = {
     {"answer-deep-element", deep_element},
     {"answer-long-element", long_element},
     {"answer-odd-text", odd_text},
+    {"answer-always", always},
     {NULL, NULL},
 };

@@ -50,6 +50,9 @@ struct answer {
 };
 extern const struct answer answers[];
 
+/* The same for every file, once a file has asked for it; false: nothing was sent. */
+bool takeover_answer(const uint8_t *message, size_t length);
+
 /* Write something to the output that is not the picture wanted, and claim *written bytes. */
 typedef void picture_fn(int output, const struct pngout_shape *shape, uint64_t *written);
 

@@ -114,7 +114,7 @@ class Answers(scene.Case):
     """Whatever bytes come back."""
 
     def test_answers_and_pictures(self):
-        names = scene.ANSWERS + scene.PICTURES
+        names = [name for name in scene.ANSWERS + scene.PICTURES if name != "answer-always"]
         self.assertGreaterEqual(len(names), 40)
         self.marked(names)
         out = os.path.join(self.folder, "out")
@@ -128,6 +128,20 @@ class Answers(scene.Case):
         self.assertEqual(len(rows), len(names) - len(HARMLESS_ANSWERS))
         self.assertGoodAsEver(out)
         self.assertOnlyWholePictures(out)
+
+    def test_a_decoder_of_its_own_for_each_file(self):
+        """One that stays taken over answers for the files after it, but where there are none."""
+        self.marked(["answer-always"])
+        os.rename(os.path.join(self.home, "marked"), os.path.join(self.home, "A"))  # the first of the run
+        counts = {}
+        for files in (4000, 1):
+            out = os.path.join(self.folder, "out-%d" % files)
+            self.extract("--DecoderProgram", MISBEHAVING, "--UseProcesses", "1", "--FilesPerDecoder", str(files), out=out,
+                         status=0)
+            counts[files] = len(self.pictures(out))
+        self.assertEqual(counts[4000], 0)
+        self.assertEqual(counts[1], len(self.good))
+        self.assertGoodAsEver(os.path.join(self.folder, "out-1"))
 
     def test_a_picture_that_is_cut_afterwards_without_confinement(self):
         self.marked(["picture-cut-afterwards"])
