@@ -87,13 +87,15 @@ bool doctor_run(const struct settings *settings, const struct command_line *line
     doctor_check_kafka(&doctor);
     doctor_check_redis(&doctor);
     doctor_check_mail(&doctor);
+    bool is_empty = doctor.checked == 0;
+    doctor_check_sandbox(&doctor);
     if (doctor.is_json)
         (void)printf("%s\n]\n", buffer_text(&doctor.json));
-    else if (doctor.checked == 0)
-        (void)puts("nothing to check: no setting names a folder or a server; see niffler-png --help");
-    *exit_status = doctor.failed > 0     ? EXIT_STATUS_WORLD_FAILED
-                   : doctor.checked == 0 ? EXIT_STATUS_USAGE
-                                         : EXIT_STATUS_DONE;
+    else if (is_empty)
+        (void)puts("nothing else to check: no setting names a folder or a server; see niffler-png --help");
+    *exit_status = doctor.failed > 0 ? EXIT_STATUS_WORLD_FAILED
+                   : is_empty        ? EXIT_STATUS_USAGE
+                                     : EXIT_STATUS_DONE;
     buffer_clear(&doctor.json);
     return true;
 }

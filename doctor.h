@@ -40,5 +40,6 @@ void doctor_check_folders(struct doctor *doctor);
 void doctor_check_kafka(struct doctor *doctor);
 void doctor_check_redis(struct doctor *doctor);
 void doctor_check_mail(struct doctor *doctor);
+void doctor_check_sandbox(struct doctor *doctor); /* whether decoders can be confined here */
 
 #endif

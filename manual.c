@@ -38,6 +38,7 @@ static const struct {
     const char *text;
 } events[] = {
     {"batch_lost", "Results could not be stored; their files are done again by the next run."},
+    {"confined", "The parts of the decoders' confinement that are in force."},
     {"crash_probe_failed",
      "Decoders crash on a picture of our own too: nothing is begun until they do not, and no file counts as "
      "failed."},
@@ -71,6 +72,7 @@ static const struct {
     {"mail_retry", "The e\\-mail could not be sent yet, and is tried again."},
     {"mail_sent", "The e\\-mail was accepted by its server."},
     {"mail_state_lost", "Whether the e\\-mail was sent could not be stored."},
+    {"not_confined", "Parts of the decoders' confinement are missing; niffler\\-png doctor says what to do."},
     {"password_file_open", "All users of the machine may read SmtpPasswordFile."},
     {"quarantined", "Workers died, several times, while they had this file alone; it counts as failed."},
     {"retry_succeeded", "A file that had crashed its decoder went through in a fresh one, alone."},

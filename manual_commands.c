@@ -95,7 +95,8 @@ static const struct manual_command manual_commands[] = {
       {3, "Kafka did not take it."},
       BUG}},
     {"doctor",
-     "Checks the folders, Kafka and its topics, Redis and the mail server: ok, warn, FAIL with what to do, "
+     "Checks the folders, Kafka and its topics, Redis, the mail server and how decoders are confined: ok, "
+     "warn, FAIL with what to do, "
      "or skip where the setting is not given. It writes one small file into each folder that must be "
      "writable, and removes it.",
      "those whose checking is wanted",

@@ -16,7 +16,7 @@ void buffer_clear(struct buffer *buf)
 
 char *buffer_reserve(struct buffer *buf, size_t more)
 {
-    if (buf->capacity - buf->length < more) {
+    if (buf->capacity - buf->length < more || buf->data == NULL) { /* a place also for nothing */
         size_t wanted = buf->length + more;
         size_t capacity = buf->capacity < 256 ? 256 : buf->capacity;
         while (capacity < wanted)

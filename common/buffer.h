@@ -20,7 +20,7 @@ struct buffer {
 
 void buffer_clear(struct buffer *buf); /* frees; the struct is empty afterwards */
 
-/* Make room for `more` bytes behind the end and return the place; the caller raises `length`. */
+/* Make room for `more` bytes behind the end and return the place, never NULL; the caller raises `length`. */
 char *buffer_reserve(struct buffer *buf, size_t more);
 
 /* Cut to `length` bytes, keeping the memory for the next use. */

@@ -59,6 +59,7 @@ enum category {
 #define CODE_LIMIT_MEMORY "limit_memory"         /* DecoderMemory                                 */
 #define CODE_LIMIT_TIME "limit_time"             /* DecoderSeconds or FileSeconds                 */
 #define CODE_CRASH_SIGNAL "crash_signal"         /* the decoder was killed by a signal            */
+#define CODE_FORBIDDEN_CALL "forbidden_call"     /* the decoder was ended by its confinement: taken over? */
 #define CODE_DECODER_PROTOCOL "decoder_protocol" /* the decoder answered nonsense, or exited      */
 #define CODE_TOO_MANY_TAGS "too_many_tags"       /* category 5                                    */
 #define CODE_OUTPUT_IO "output_io"               /* writing the PNG failed                        */

@@ -23,6 +23,15 @@ enum metric {
     METRIC_DECODER_TIMEOUTS,    /* counter: niffler_child_exits_total{reason="limit_time"} */
     METRIC_DECODER_NONSENSE,    /* counter: niffler_child_exits_total{reason="protocol"} */
     METRIC_DECODER_MEMORY,      /* counter: niffler_child_exits_total{reason="limit_memory"} */
+    METRIC_DECODER_FORBIDDEN,   /* counter: niffler_child_exits_total{reason="forbidden_call"} */
+    METRIC_SANDBOX_PRIVILEGES,  /* gauges: niffler_sandbox_in_force{part="..."}, in the order of the parts */
+    METRIC_SANDBOX_DESCRIPTORS, /* (worker/confinement.h) */
+    METRIC_SANDBOX_LIMITS,
+    METRIC_SANDBOX_OOM_SCORE,
+    METRIC_SANDBOX_LANDLOCK,
+    METRIC_SANDBOX_LANDLOCK_TCP,
+    METRIC_SANDBOX_LANDLOCK_SCOPE,
+    METRIC_SANDBOX_SECCOMP,
     METRIC_QUARANTINED,         /* counter */
     METRIC_RETRIES,             /* counter */
     METRIC_TASKS_SKIPPED,       /* counter: of closed and cancelled jobs */

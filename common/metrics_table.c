@@ -6,6 +6,7 @@
 
 #define CHILDREN METRICS_GAUGE, "Decoder processes, by what they do."
 #define CHILD_EXITS METRICS_COUNTER, "Decoder processes that ended before their time, by reason."
+#define SANDBOX METRICS_GAUGE, "1 where this part of the decoders' confinement is in force, else 0."
 #define JOBS_COMPLETED METRICS_COUNTER, "Jobs that ended, by how."
 #define MAILS METRICS_COUNTER, "Completion e-mails, by what became of them."
 
@@ -27,6 +28,15 @@ const struct metrics_row metrics_table[METRIC_COUNT] = {
     [METRIC_DECODER_TIMEOUTS] = {"niffler_child_exits_total", "reason=\"limit_time\"", CHILD_EXITS},
     [METRIC_DECODER_NONSENSE] = {"niffler_child_exits_total", "reason=\"protocol\"", CHILD_EXITS},
     [METRIC_DECODER_MEMORY] = {"niffler_child_exits_total", "reason=\"limit_memory\"", CHILD_EXITS},
+    [METRIC_DECODER_FORBIDDEN] = {"niffler_child_exits_total", "reason=\"forbidden_call\"", CHILD_EXITS},
+    [METRIC_SANDBOX_PRIVILEGES] = {"niffler_sandbox_in_force", "part=\"privileges\"", SANDBOX},
+    [METRIC_SANDBOX_DESCRIPTORS] = {"niffler_sandbox_in_force", "part=\"descriptors\"", SANDBOX},
+    [METRIC_SANDBOX_LIMITS] = {"niffler_sandbox_in_force", "part=\"limits\"", SANDBOX},
+    [METRIC_SANDBOX_OOM_SCORE] = {"niffler_sandbox_in_force", "part=\"oom_score\"", SANDBOX},
+    [METRIC_SANDBOX_LANDLOCK] = {"niffler_sandbox_in_force", "part=\"landlock\"", SANDBOX},
+    [METRIC_SANDBOX_LANDLOCK_TCP] = {"niffler_sandbox_in_force", "part=\"landlock_tcp\"", SANDBOX},
+    [METRIC_SANDBOX_LANDLOCK_SCOPE] = {"niffler_sandbox_in_force", "part=\"landlock_scope\"", SANDBOX},
+    [METRIC_SANDBOX_SECCOMP] = {"niffler_sandbox_in_force", "part=\"seccomp\"", SANDBOX},
     [METRIC_QUARANTINED] = {"niffler_quarantined_total", NULL, METRICS_COUNTER,
                             "Files recorded as failed because whoever worked on them died of them."},
     [METRIC_RETRIES] = {"niffler_retries_total", NULL, METRICS_COUNTER,
@@ -109,6 +119,7 @@ const char *const metrics_classes[] = {
     CODE_LIMIT_MEMORY,
     CODE_LIMIT_TIME,
     CODE_CRASH_SIGNAL,
+    CODE_FORBIDDEN_CALL,
     CODE_DECODER_PROTOCOL,
     CODE_TOO_MANY_TAGS,
     CODE_OUTPUT_IO,

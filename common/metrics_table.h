@@ -31,7 +31,7 @@ extern const struct metrics_row metrics_process_table[METRICS_PROCESS_COUNT];
 extern const char *const metrics_stages[METRICS_STAGES + 1];
 #define METRICS_STATUSES 4
 extern const char *const metrics_statuses[METRICS_STATUSES + 1];
-#define METRICS_CLASSES 26
+#define METRICS_CLASSES 27
 extern const char *const metrics_classes[METRICS_CLASSES + 1]; /* "none" first, "other" last */
 
 /* Upper bounds of the histogram's buckets in seconds, rising; one more, without bound, stands behind them. */

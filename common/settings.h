@@ -28,6 +28,13 @@ enum durability {
     DURABILITY_NONE,  /* whatever the system has written until then   */
 };
 
+/* What becomes of a machine on which decoders cannot be confined in full. */
+enum sandbox {
+    SANDBOX_AUTO,        /* required in a fleet's worker, best effort in extract */
+    SANDBOX_REQUIRED,    /* nothing is begun                                     */
+    SANDBOX_BEST_EFFORT, /* a warning says what is missing                       */
+};
+
 struct settings_value; /* a row's value as text, and where it came from (settings_table.h) */
 
 /* Texts are NULL where nothing was given. */
@@ -56,6 +63,7 @@ struct settings {
     uint64_t decoder_memory_bytes;
     uint32_t decoder_seconds;
     uint32_t file_seconds;
+    enum sandbox sandbox;
     char *decoder_program; /* NULL: found by itself */
     enum log_level log_level;
 

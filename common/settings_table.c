@@ -29,6 +29,7 @@ static const char *const compression_choices[] = {"fast", "small", NULL};
 static const char *const value_format_choices[] = {"dicom", "niffler", NULL};
 static const char *const start_tls_choices[] = {"required", "off", NULL};
 static const char *const durability_choices[] = {"file", "batch", "none", NULL};
+static const char *const sandbox_choices[] = {"auto", "required", "best-effort", NULL};
 static const char *const log_level_choices[] = {"error", "warn", "info", "debug", NULL};
 
 static const char input_section[] = "Input";
@@ -155,6 +156,13 @@ const struct settings_row settings_table[] = {
     {machine_section, "DecoderProgram", "FILE", SETTINGS_TEXT, FIELD(decoder_program), NO_RANGE, NO_CHOICES,
      "", SAME, SETTINGS_ALTERS_NOTHING,
      "The decoder to start; not set: the installed niffler-png-decoder, or the one of the build."},
+    {machine_section, "Sandbox", NULL, SETTINGS_CHOICE, FIELD(sandbox), NO_RANGE, sandbox_choices, "auto",
+     SAME, SETTINGS_ALTERS_NOTHING,
+     "Decoders read the files, which are anybody's, and are confined by seccomp, Landlock and limits. Where "
+     "the "
+     "kernel or a container lacks a part of that: required, nothing is begun; best-effort, a warning says "
+     "what is "
+     "missing. auto: required for work, best-effort for extract. niffler-png doctor shows the parts."},
     {machine_section, "LogLevel", NULL, SETTINGS_CHOICE, FIELD(log_level), NO_RANGE, log_level_choices,
      "info", SAME, SETTINGS_ALTERS_NOTHING,
      "What is logged: error (a person must act), warn (it was coped with), info (start, end, totals) or "

@@ -12,7 +12,7 @@
 set -eu
 
 build="build-essential cmake ninja-build pkg-config libdcmtk-dev libopenjp2-7-dev libjxl-dev libjpeg62-turbo-dev libpng-dev zlib1g-dev
-       libdeflate-dev libjansson-dev libsqlite3-dev libcurl4-openssl-dev libssl-dev librdkafka-dev libhiredis-dev libmicrohttpd-dev"
+       libdeflate-dev libjansson-dev libsqlite3-dev libcurl4-openssl-dev libssl-dev librdkafka-dev libhiredis-dev libmicrohttpd-dev libseccomp-dev"
 if ! command -v dpkg >/dev/null 2>&1; then
     echo "install-packages.sh: this is not Debian: install the packages named in deploy/install-packages.sh by hand" >&2
     exit 2

@@ -47,6 +47,8 @@ e2e_test(surroundings OddFiles 300)
 e2e_test(surroundings Decoder 120)
 e2e_test(surroundings Output 300)
 e2e_test(crashes Crashes 300)
+e2e_test(poison Poison 600)
+set_tests_properties(e2e.poison.Poison PROPERTIES RUN_SERIAL TRUE) # it measures times
 e2e_test(frames Frames 300)
 e2e_test(durability Extract 300)
 e2e_test(codecs JpegXl 300)

@@ -1,4 +1,4 @@
-# Rendering, the PNG writer, the scan, files, the queue.
+# Rendering, the PNG writer, the scan, files, buffers, the queue.
 unit_test(render decoder_core m)
 unit_test(voi decoder_core m)
 unit_test(display decoder_core base)
@@ -11,6 +11,7 @@ unit_test(files common base)
 unit_test(nolink common base)
 target_link_options(test_nolink PRIVATE -Wl,--wrap=syscall)
 unit_test(hostile_paths common base)
+unit_test(buffer base)
 
 # One contract for every transport.
 add_executable(test_queue contract/test_queue.c)

@@ -1,4 +1,5 @@
 unit_test(wire base)
+unit_test(picture_check worker common base)
 unit_test(messages common base)
 unit_test(syncer worker common base)
 target_link_options(test_syncer PRIVATE -Wl,--wrap=syncfs)
@@ -6,8 +7,8 @@ target_link_options(test_syncer PRIVATE -Wl,--wrap=syncfs)
 add_executable(misbehaving_decoder fault/misbehaving_decoder.c)
 target_link_libraries(misbehaving_decoder PRIVATE strict base)
 # The decoder itself, with a crash in front of its reader where a file asks for it.
-add_executable(crashing_decoder fault/crashing_decoder.c $<TARGET_OBJECTS:niffler-png-decoder>)
-target_link_libraries(crashing_decoder PRIVATE strict decoder_core)
+add_executable(crashing_decoder fault/crashing_decoder.c)
+target_link_libraries(crashing_decoder PRIVATE strict decoder_main decoder_sandbox)
 target_link_options(crashing_decoder PRIVATE -Wl,--wrap=dicom_read)
 
 unit_test(storm worker)

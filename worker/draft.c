@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "common/alloc.h"
@@ -20,6 +20,18 @@ void draft_drop(struct draft *draft, int output_dir)
     (void)close(draft->descriptor);
     (void)nolink_unlink(output_dir, draft->name, 0);
     draft->descriptor = -1;
+}
+
+bool draft_can_grow(const struct draft *draft, uint64_t bytes)
+{
+    static const char trial[65536];
+    struct statvfs space;
+    if (fstatvfs(draft->descriptor, &space) != 0)
+        return false;
+    /* A quota, a mount that became read-only or a server that is away are not in those numbers. */
+    bool has_room = space.f_blocks == 0 || (uint64_t)space.f_bavail * space.f_frsize >= bytes;
+    return has_room && pwrite(draft->descriptor, trial, sizeof trial, 0) == (ssize_t)sizeof trial &&
+           fdatasync(draft->descriptor) == 0;
 }
 
 bool draft_prepare(struct draft *draft, int output_dir, const char *name, struct error *err)
@@ -40,14 +52,9 @@ bool draft_prepare(struct draft *draft, int output_dir, const char *name, struct
     return error_errno(err, ERROR_RETRY, "cannot write to the output folder");
 }
 
-bool draft_publish(struct draft *draft, int output_dir, const char *path, uint64_t png_bytes, bool is_synced,
-                   struct error *err)
+bool draft_publish(struct draft *draft, int output_dir, const char *path, bool is_synced, struct error *err)
 {
-    struct stat status;
     int number = 0;
-    if (fstat(draft->descriptor, &status) != 0 || (uint64_t)status.st_size != png_bytes)
-        return error_input(err, CATEGORY_DECODER, CODE_DECODER_PROTOCOL,
-                           "the picture has not the size reported");
     if (is_synced && fdatasync(draft->descriptor) != 0)
         return error_errno(err, ERROR_RETRY, "cannot put a picture on disk");
     for (int attempt = 0; attempt < 2; attempt++) {

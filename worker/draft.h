@@ -20,11 +20,14 @@ struct draft {
  * folder. Fails with ERROR_RETRY. */
 MUST_CHECK bool draft_prepare(struct draft *draft, int output_dir, const char *name, struct error *err);
 
+/* Whether the storage has room for `bytes` and takes some: what a decoder says about it is not believed
+ * alone. The content of the draft is spoilt. */
+bool draft_can_grow(const struct draft *draft, uint64_t bytes);
+
 /* Move a whole picture to its place, making the folders it needs; `is_synced`: its content is put on disk
- * first, its name is not. Fails with ERROR_INPUT, category 4, CODE_DECODER_PROTOCOL where it has not the size
- * that was reported; ERROR_RETRY. */
-MUST_CHECK bool draft_publish(struct draft *draft, int output_dir, const char *path, uint64_t png_bytes,
-                              bool is_synced, struct error *err);
+ * first, its name is not. Fails with ERROR_RETRY. */
+MUST_CHECK bool draft_publish(struct draft *draft, int output_dir, const char *path, bool is_synced,
+                              struct error *err);
 
 /* Remove it, if there is one. */
 void draft_drop(struct draft *draft, int output_dir);

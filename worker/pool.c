@@ -1,19 +1,17 @@
 #include "worker/pool.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "common/alloc.h"
+#include "worker/decoder_process.h"
 
 #define START_SECONDS 30     /* loading the libraries on a cold, busy machine */
 #define START_FAILURES_MAX 5 /* on end, before we conclude that it is not the files' fault */
@@ -25,9 +23,7 @@
 enum state { STATE_STARTING, STATE_IDLE, STATE_BUSY };
 
 struct decoder {
-    pid_t pid;    /* 0: none */
-    int requests; /* our end of the socket */
-    int replies;  /* of the pipe           */
+    struct decoder_process process;
     enum state state;
     int64_t deadline_ms;      /* of the answer that is awaited */
     int64_t file_deadline_ms; /* of the file that it has       */
@@ -43,7 +39,10 @@ struct pool {
     struct decoder *decoders;
     unsigned next; /* where the search for events begins: nobody is served twice before everybody was once */
     unsigned start_failures;
-    int64_t loop_ms; /* when pool_wait() last looked */
+    bool has_confinement;
+    struct confinement confinement;
+    struct error refusal; /* why a decoder was not taken; ERROR_NONE: all were */
+    int64_t loop_ms;      /* when pool_wait() last looked */
 };
 
 static int64_t now_ms(void)
@@ -53,81 +52,14 @@ static int64_t now_ms(void)
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-/* ---- starting and ending a decoder ---- */
-
-static bool spawn(struct pool *pool, int requests, int replies, pid_t *pid, struct error *err)
-{
-    char memory[24], seconds[16];
-    (void)snprintf(memory, sizeof memory, "%llu", (unsigned long long)pool->options.memory_bytes);
-    (void)snprintf(seconds, sizeof seconds, "%u", pool->options.seconds);
-    char name[] = "niffler-png-decoder", control[] = "--control";
-    char *argv[] = {name, control, memory, seconds, NULL};
-    char *environment[] = {NULL};
-    /* A decoder says nothing of its own accord; what its libraries print may hold attribute values. */
-    bool keep_stderr = getenv("NIFFLER_DECODER_STDERR") != NULL;
-    posix_spawn_file_actions_t actions;
-    posix_spawnattr_t attributes;
-    sigset_t none, all;
-    (void)sigemptyset(&none);
-    (void)sigfillset(&all);
-    if (posix_spawn_file_actions_init(&actions) != 0 || posix_spawnattr_init(&attributes) != 0)
-        return error_set(err, ERROR_FATAL, "cannot prepare to start a decoder");
-    int failed = posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDWR, 0);
-    failed |= posix_spawn_file_actions_adddup2(&actions, 0, 1);
-    if (!keep_stderr)
-        failed |= posix_spawn_file_actions_adddup2(&actions, 0, 2);
-    failed |= posix_spawn_file_actions_adddup2(&actions, requests, WIRE_CONTROL_DESCRIPTOR);
-    failed |= posix_spawn_file_actions_adddup2(&actions, replies, WIRE_REPLY_DESCRIPTOR);
-    failed |= posix_spawnattr_setsigmask(&attributes, &none);
-    failed |= posix_spawnattr_setsigdefault(&attributes, &all);
-    failed |= posix_spawnattr_setpgroup(&attributes, 0);
-    failed |= posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
-                                                        POSIX_SPAWN_SETPGROUP);
-    if (failed == 0)
-        failed = posix_spawn(pid, pool->program, &actions, &attributes, argv, environment);
-    (void)posix_spawn_file_actions_destroy(&actions);
-    (void)posix_spawnattr_destroy(&attributes);
-    errno = failed;
-    return failed == 0 || error_errno(err, ERROR_FATAL, "cannot start the decoder '%s'", pool->program);
-}
-
-static void close_if_open(int *descriptor)
-{
-    if (*descriptor >= 0)
-        (void)close(*descriptor);
-    *descriptor = -1;
-}
-
-/* A number that no descriptor of the child takes while the others are still to be put in their places. */
-static bool move_away(int *descriptor)
-{
-    if (*descriptor >= WIRE_FREE_DESCRIPTOR)
-        return true;
-    int moved = fcntl(*descriptor, F_DUPFD_CLOEXEC, WIRE_FREE_DESCRIPTOR);
-    close_if_open(descriptor);
-    *descriptor = moved;
-    return moved >= 0;
-}
+/* ---- the life of a decoder ---- */
 
 static bool start(struct pool *pool, struct decoder *decoder, struct error *err)
 {
-    int socket[2] = {-1, -1}, pipe[2] = {-1, -1}; /* [0] is ours */
-    pid_t pid = 0;
-    bool ok = socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, socket) == 0 &&
-              pipe2(pipe, O_CLOEXEC) == 0 && move_away(&socket[1]) && move_away(&pipe[1]);
-    if (!ok)
-        (void)error_errno(err, ERROR_FATAL, "cannot make a socket and a pipe for a decoder");
-    ok = ok && spawn(pool, socket[1], pipe[1], &pid, err);
-    close_if_open(&socket[1]);
-    close_if_open(&pipe[1]);
-    if (!ok) {
-        close_if_open(&socket[0]);
-        close_if_open(&pipe[0]);
+    const struct decoder_limits limits = {pool->options.memory_bytes, pool->options.seconds,
+                                          pool->options.file_bytes};
+    if (!decoder_process_start(&decoder->process, pool->program, &limits, err))
         return false;
-    }
-    decoder->pid = pid;
-    decoder->requests = socket[0];
-    decoder->replies = pipe[0];
     decoder->state = STATE_STARTING;
     decoder->deadline_ms = now_ms() + START_SECONDS * 1000;
     decoder->file_deadline_ms = NO_DEADLINE;
@@ -136,26 +68,6 @@ static bool start(struct pool *pool, struct decoder *decoder, struct error *err)
     decoder->handed = 0;
     buffer_truncate(&decoder->in, 0);
     return true;
-}
-
-/* Kill, reap, and return the wait status. */
-static int end(struct decoder *decoder)
-{
-    int status = 0;
-    if (decoder->pid <= 0)
-        return 0;
-    close_if_open(&decoder->requests);
-    close_if_open(&decoder->replies);
-    /* A decoder that has ended by itself keeps its own status: it is a zombie until it is waited for. */
-    pid_t reaped = waitpid(decoder->pid, &status, WNOHANG);
-    if (reaped == 0) {
-        (void)kill(-decoder->pid, SIGKILL);
-        (void)kill(decoder->pid, SIGKILL);
-        while (waitpid(decoder->pid, &status, 0) < 0 && errno == EINTR)
-            continue;
-    }
-    decoder->pid = 0;
-    return status;
 }
 
 static void set_cause(const struct pool *pool, const struct decoder *decoder, int status, struct error *cause)
@@ -167,6 +79,12 @@ static void set_cause(const struct pool *pool, const struct decoder *decoder, in
     else if (decoder->killed_by_deadline || number == SIGXCPU)
         (void)error_input(cause, CATEGORY_DECODER, CODE_LIMIT_TIME,
                           "the decoder was ended after %u s (DecoderSeconds)", pool->options.seconds);
+    else if (decoder->process.was_alive)
+        (void)error_input(cause, CATEGORY_DECODER, CODE_DECODER_PROTOCOL, "the decoder closed its pipe");
+    else if (number == SIGSYS)
+        (void)error_input(
+            cause, CATEGORY_DECODER, CODE_FORBIDDEN_CALL,
+            "the decoder was ended for a system call that it never needs: the file may be an attack");
     else if (number == 0 && WEXITSTATUS(status) == WIRE_EXIT_MEMORY)
         (void)error_input(cause, CATEGORY_DECODER, CODE_LIMIT_MEMORY,
                           "the decoder ended because it had no memory left (DecoderMemory, %llu bytes)",
@@ -193,12 +111,16 @@ static bool replace(struct pool *pool, unsigned slot, const struct error *why, s
     if (why == NULL && !decoder->killed_by_deadline)
         for (int i = 0; i < 100; i++) {
             siginfo_t info = {0};
-            if (waitid(P_PID, (id_t)decoder->pid, &info, WEXITED | WNOHANG | WNOWAIT) != 0 ||
+            if (waitid(P_PID, (id_t)decoder->process.pid, &info, WEXITED | WNOHANG | WNOWAIT) != 0 ||
                 info.si_pid != 0)
                 break;
             (void)usleep(1000);
         }
-    int status = end(decoder);
+    int status = decoder_process_end(&decoder->process);
+    if (pool->refusal.kind != ERROR_NONE) {
+        *err = pool->refusal;
+        return false;
+    }
     if (was_busy) {
         event->kind = POOL_DIED;
         event->slot = (int)slot;
@@ -219,7 +141,7 @@ static bool replace(struct pool *pool, unsigned slot, const struct error *why, s
 static void renew(struct pool *pool, struct decoder *decoder)
 {
     struct error ignored;
-    (void)end(decoder);
+    (void)decoder_process_end(&decoder->process);
     if (start(pool, decoder, &ignored))
         return;
     /* Left without a process: the next pool_wait() tries again, and says why it cannot. */
@@ -239,7 +161,7 @@ bool pool_start(struct pool **out, const struct pool_options *options, struct er
     pool->decoders = xcalloc(options->count, sizeof *pool->decoders);
     pool->loop_ms = now_ms();
     for (unsigned i = 0; i < options->count; i++)
-        pool->decoders[i].requests = pool->decoders[i].replies = -1;
+        pool->decoders[i].process = (struct decoder_process){.requests = -1, .replies = -1};
     for (unsigned i = 0; i < options->count; i++)
         if (!start(pool, &pool->decoders[i], err))
             goto out;
@@ -265,12 +187,17 @@ void pool_stop(struct pool *pool)
     if (pool == NULL)
         return;
     for (unsigned i = 0; i < pool->options.count; i++) {
-        (void)end(&pool->decoders[i]);
+        (void)decoder_process_end(&pool->decoders[i].process);
         buffer_clear(&pool->decoders[i].in);
     }
     free(pool->decoders);
     free(pool->program);
     free(pool);
+}
+
+const struct confinement *pool_confinement(const struct pool *pool)
+{
+    return &pool->confinement;
 }
 
 int pool_idle_slot(const struct pool *pool)
@@ -279,6 +206,11 @@ int pool_idle_slot(const struct pool *pool)
         if (pool->decoders[i].state == STATE_IDLE)
             return (int)i;
     return -1;
+}
+
+void pool_limit_output(struct pool *pool, int slot, uint64_t bytes)
+{
+    decoder_process_limit_file(&pool->decoders[slot].process, bytes);
 }
 
 void pool_send(struct pool *pool, int slot, const struct buffer *request, const int *descriptors,
@@ -295,9 +227,17 @@ void pool_send(struct pool *pool, int slot, const struct buffer *request, const 
     decoder->deadline_ms = now + (int64_t)pool->options.seconds * 1000;
     if (decoder->deadline_ms > decoder->file_deadline_ms)
         decoder->deadline_ms = decoder->file_deadline_ms;
-    if (!wire_send(decoder->requests, request->data, request->length, descriptors, descriptor_count,
+    decoder_process_limit_cpu(&decoder->process, pool->options.seconds);
+    if (!wire_send(decoder->process.requests, request->data, request->length, descriptors, descriptor_count,
                    &ignored))
         return;
+}
+
+bool pool_has_more(const struct pool *pool, int slot)
+{
+    const struct decoder *decoder = &pool->decoders[slot];
+    struct pollfd pipe = {.fd = decoder->process.replies, .events = POLLIN};
+    return decoder->in.length > decoder->handed || poll(&pipe, 1, 0) != 0;
 }
 
 void pool_release(struct pool *pool, int slot)
@@ -305,7 +245,7 @@ void pool_release(struct pool *pool, int slot)
     struct decoder *decoder = &pool->decoders[slot];
     decoder->state = STATE_IDLE;
     decoder->deadline_ms = decoder->file_deadline_ms = NO_DEADLINE;
-    if (decoder->files >= POOL_FILES_PER_DECODER)
+    if (decoder->files >= POOL_FILES_PER_DECODER || decoder->process.is_stuck)
         renew(pool, decoder);
 }
 
@@ -344,6 +284,22 @@ static void drop_handed(struct decoder *decoder)
     decoder->handed = 0;
 }
 
+/* Note what the decoder's confinement is. False: it is no decoder of ours, or not to be taken. */
+static bool take_ready(struct pool *pool, const uint8_t *body, size_t length)
+{
+    struct confinement confinement;
+    struct error ignored;
+    if (!wire_read_ready(body, length, &confinement, &ignored) ||
+        (pool->options.is_confined && !confinement_check(&confinement, &pool->refusal)))
+        return false;
+    if (pool->has_confinement)
+        confinement_intersect(&pool->confinement, &confinement);
+    else
+        pool->confinement = confinement;
+    pool->has_confinement = true;
+    return true;
+}
+
 /* Hand over a message if a whole one is there. Sets *bad when what is there can be none. */
 static bool next_message(struct pool *pool, unsigned slot, struct pool_event *event, bool *bad)
 {
@@ -353,7 +309,7 @@ static bool next_message(struct pool *pool, unsigned slot, struct pool_event *ev
     uint32_t length = message_length(&decoder->in);
     enum wire_type type = (unsigned char)decoder->in.data[4];
     bool expected = decoder->state == STATE_STARTING
-                        ? type == WIRE_READY && length == 0
+                        ? type == WIRE_READY && length == WIRE_READY_BYTES
                         : decoder->state == STATE_BUSY && (type == WIRE_INSPECTED || type == WIRE_FRAME);
     *bad = !expected || length > pool->options.reply_bytes;
     if (*bad || decoder->in.length - WIRE_HEADER_BYTES < length)
@@ -366,10 +322,14 @@ static bool next_message(struct pool *pool, unsigned slot, struct pool_event *ev
     event->is_fresh = decoder->files <= 1;
     decoder->handed = WIRE_HEADER_BYTES + (size_t)length;
     if (type == WIRE_READY) {
+        event->kind = POOL_NOTHING;
+        if (!take_ready(pool, event->body, length)) {
+            *bad = true;
+            return false;
+        }
         decoder->state = STATE_IDLE;
         decoder->deadline_ms = NO_DEADLINE;
         pool->start_failures = 0;
-        event->kind = POOL_NOTHING;
         drop_handed(decoder);
     }
     return true;
@@ -382,7 +342,7 @@ static void fill(struct decoder *decoder, bool *closed)
     size_t room = decoder->in.capacity - decoder->in.length;
     ssize_t received;
     do
-        received = read(decoder->replies, place, room);
+        received = read(decoder->process.replies, place, room);
     while (received < 0 && errno == EINTR);
     *closed = received <= 0;
     if (received > 0)
@@ -484,7 +444,7 @@ bool pool_wait(struct pool *pool, int timeout_ms, const int *others, size_t othe
         goto out;
     }
     for (unsigned i = 0; i < count; i++)
-        fds[i] = (struct pollfd){.fd = pool->decoders[i].replies, .events = POLLIN};
+        fds[i] = (struct pollfd){.fd = pool->decoders[i].process.replies, .events = POLLIN};
     for (size_t i = 0; i < other_count && i < OTHERS_MAX; i++)
         fds[count + i] = (struct pollfd){.fd = others[i], .events = POLLIN};
     int64_t before = now_ms();

@@ -7,9 +7,10 @@
  *           └────────────────────── [DEAD]  → POOL_DIED with the cause, for the file's record
  *
  * A decoder is killed (with its whole process group) when it passes its deadline, answers what is no message,
- * answers unasked, or closes its pipe; another one takes its place. The deadline counts only while this
- * process itself ran, and a waiting answer is read first. One thread; that thread must live as long as the
- * decoders do (they die with it). */
+ * answers unasked, or closes its pipe; another one takes its place. Of its limits, those on CPU time and on
+ * the length of a file are moved from here, since it can move none itself (worker/confinement.h). The
+ * deadline counts only while this process itself ran, and a waiting answer is read first. One thread; that
+ * thread must live as long as the decoders do (they die with it). */
 #ifndef NIFFLER_WORKER_POOL_H
 #define NIFFLER_WORKER_POOL_H
 
@@ -34,14 +35,19 @@ struct pool_options {
     uint32_t seconds;      /* CPU and wall-clock time of a header or a frame        */
     uint32_t file_seconds; /* wall-clock time of a file with all its frames; 0: any */
     uint64_t reply_bytes;  /* the longest reply; a longer one is nonsense           */
+    uint64_t file_bytes;   /* the longest file that it may write, at first          */
+    bool is_confined;      /* take none that lacks a required part of its confinement */
 };
 
 struct pool;
 
 /* Start all decoders and wait until they are ready. Fails with ERROR_FATAL: the program cannot be run, or
- * ends at once. */
+ * ends at once; it cannot be confined (is_confined). */
 MUST_CHECK bool pool_start(struct pool **pool, const struct pool_options *options, struct error *err);
 void pool_stop(struct pool *pool); /* kills and reaps; accepts NULL */
+
+/* What is in force of the confinement in every decoder so far. */
+const struct confinement *pool_confinement(const struct pool *pool);
 
 /* A slot that is IDLE, or -1. */
 int pool_idle_slot(const struct pool *pool);
@@ -49,12 +55,19 @@ int pool_idle_slot(const struct pool *pool);
 /* A slot that is IDLE and whose decoder has had no file, or -1. Where there is none, an idle decoder is
  * replaced by such a one, which pool_wait() waits for. */
 int pool_fresh_slot(struct pool *pool);
+/* From now on the slot's decoder can write no file longer than `bytes`; its write() fails with EFBIG. For a
+ * task whose limit is not that of pool_options. */
+void pool_limit_output(struct pool *pool, int slot, uint64_t bytes);
 
 /* Send a request (wire_write_…()) with its descriptors (borrowed; the decoder gets copies), and start the
  * deadline. The slot is BUSY then. A decoder that is gone is reported by pool_wait(). `is_new_file` counts
  * towards its replacement. */
 void pool_send(struct pool *pool, int slot, const struct buffer *request, const int *descriptors,
                size_t descriptor_count, bool is_new_file);
+
+/* Whether a decoder has sent more than the message in the last event, or is gone: when it was asked nothing
+ * more, that would be taken for its answer to the next request. */
+bool pool_has_more(const struct pool *pool, int slot);
 
 /* The file is done: IDLE again. */
 void pool_release(struct pool *pool, int slot);
@@ -79,7 +92,8 @@ struct pool_event {
 
 /* Wait for one event, at most timeout_ms (-1: for ever).
  *   others        further descriptors to wait for (readable), or -1 in their place; event.slot is its index
- * then Fails with ERROR_FATAL when decoders end as soon as they are started, several times on end. */
+ * Fails with ERROR_FATAL when decoders end as soon as they are started, several times on end, or cannot be
+ * confined (is_confined). */
 MUST_CHECK bool pool_wait(struct pool *pool, int timeout_ms, const int *others, size_t other_count,
                           struct pool_event *event, struct error *err);
 

@@ -59,9 +59,15 @@ static void end_message(struct buffer *out, size_t start)
         out->data[start + (size_t)i] = (char)(unsigned char)(length >> (8 * i));
 }
 
-void wire_write_ready(struct buffer *out)
+void wire_write_ready(struct buffer *out, const struct confinement *confinement)
 {
-    end_message(out, begin_message(out, WIRE_READY));
+    size_t start = begin_message(out, WIRE_READY);
+    for (unsigned part = 0; part < CONFINEMENT_PARTS; part++) {
+        put_u8(out, confinement->in_force[part]);
+        put_u32(out, (uint32_t)confinement->number[part]);
+    }
+    put_u32(out, confinement->landlock_abi);
+    end_message(out, start);
 }
 
 void wire_write_convert(struct buffer *out, const struct wire_convert *convert)
@@ -137,6 +143,8 @@ void wire_write_frame(struct buffer *out, const struct wire_frame *frame)
     put_failure(out, &frame->failure);
     put_u8(out, frame->is_decoded);
     put_u64(out, frame->png_bytes);
+    put_u32(out, frame->columns);
+    put_u32(out, frame->rows);
     put_double(out, frame->offset);
     put_double(out, frame->maximum);
     put_text(out, frame->scaling);
@@ -222,6 +230,17 @@ static bool finish(const struct reader *in, const char *what, struct error *err)
     return true;
 }
 
+bool wire_read_ready(const uint8_t *bytes, size_t length, struct confinement *out, struct error *err)
+{
+    struct reader in = {bytes, length, 0, false};
+    for (unsigned part = 0; part < CONFINEMENT_PARTS; part++) {
+        out->in_force[part] = get_bool(&in);
+        out->number[part] = (int32_t)(get_u32(&in) & INT32_MAX);
+    }
+    out->landlock_abi = get_u32(&in);
+    return finish(&in, "ready", err);
+}
+
 bool wire_read_convert(const uint8_t *bytes, size_t length, struct wire_convert *out, struct error *err)
 {
     struct reader in = {bytes, length, 0, false};
@@ -266,11 +285,30 @@ bool wire_read_frame_request(const uint8_t *bytes, size_t length, struct wire_fr
     return finish(&in, "frame request", err);
 }
 
+/* The causes that a decoder may give. The others are its worker's: a decoder that gave them would have the
+ * file counted as what it is not. */
+static bool is_known_code(const char *code)
+{
+    static const char *const codes[] = {
+        CODE_INPUT_IO,     CODE_NOT_DICOM,          CODE_MISSING_ATTRIBUTE,
+        CODE_NO_PIXELS,    CODE_UNSUPPORTED_SYNTAX, CODE_UNSUPPORTED_PIXELS,
+        CODE_MALFORMED,    CODE_TOO_SHORT,          CODE_CODEC,
+        CODE_LIMIT_PIXELS, CODE_LIMIT_ATTRIBUTES,   CODE_LIMIT_OUTPUT,
+        CODE_LIMIT_MEMORY, CODE_LIMIT_TIME,         CODE_DECODER_PROTOCOL,
+        CODE_OUTPUT_IO,    CODE_OUTPUT_FULL,
+    };
+    for (size_t i = 0; i < sizeof codes / sizeof *codes; i++)
+        if (strcmp(codes[i], code) == 0)
+            return true;
+    return false;
+}
+
 static void get_failure(struct reader *in, struct wire_failure *failure)
 {
-    failure->category = get_choice(in, CATEGORY_TOO_MANY + 1);
+    failure->category = get_choice(in, CATEGORY_DECODER + 1); /* the fifth is its worker's */
     get_text(in, failure->code, sizeof failure->code);
     get_text(in, failure->reason, sizeof failure->reason);
+    in->bad |= failure->category == CATEGORY_NONE ? failure->code[0] != '\0' : !is_known_code(failure->code);
 }
 
 bool wire_read_inspected(const uint8_t *bytes, size_t length, struct wire_inspected *out, struct error *err)
@@ -304,6 +342,8 @@ bool wire_read_frame(const uint8_t *bytes, size_t length, struct wire_frame *out
     get_failure(&in, &out->failure);
     out->is_decoded = get_bool(&in);
     out->png_bytes = get_u64(&in);
+    out->columns = get_u32(&in);
+    out->rows = get_u32(&in);
     out->offset = get_double(&in);
     out->maximum = get_double(&in);
     get_text(&in, out->scaling, sizeof out->scaling);

@@ -6,7 +6,7 @@
  * which sleeps on that very socket for its next request.
  *
  *     worker                                   decoder
- *        │                                        │ ready (once, after start-up)
+ *        │                                        │ ready (once) {struct confinement}
  *        │◄───────────────────────────────────────┤
  *        │ convert {options} + input [+ output]   │
  *        ├───────────────────────────────────────►│ reads the header
@@ -28,6 +28,7 @@
 #include "common/buffer.h"
 #include "common/error.h"
 #include "common/options.h"
+#include "worker/confinement.h"
 
 enum wire_type {
     WIRE_READY = 1,
@@ -39,6 +40,7 @@ enum wire_type {
 
 #define WIRE_HEADER_BYTES 5
 #define WIRE_MAX_DESCRIPTORS 2
+#define WIRE_READY_BYTES (5 * CONFINEMENT_PARTS + 4) /* behind its header */
 #define WIRE_REQUEST_BYTES_MAX 256 /* the longest request: convert with its options (under 100 bytes) */
 
 /* The descriptors of a decoder when it starts. */
@@ -148,6 +150,7 @@ struct wire_frame {
     struct wire_failure failure; /* CATEGORY_NONE: the PNG is complete                             */
     bool is_decoded;             /* the samples were decoded, whatever became of the picture       */
     uint64_t png_bytes;          /* length of the PNG; 0 without an output                         */
+    uint32_t columns, rows;      /* of the PNG, in pixels; 0 without a picture                     */
     double offset;               /* the value that 0 in the PNG stands for                         */
     double maximum;              /* the value that white (255 or 65535) in the PNG stands for      */
     char scaling[16];            /* "full", "niffler", "stored", "window"                          */
@@ -155,7 +158,7 @@ struct wire_frame {
 };
 
 /* Encode a message, header included, behind what `out` holds. */
-void wire_write_ready(struct buffer *out);
+void wire_write_ready(struct buffer *out, const struct confinement *confinement);
 void wire_write_convert(struct buffer *out, const struct wire_convert *convert);
 void wire_write_frame_request(struct buffer *out, const struct wire_frame_request *request);
 void wire_write_inspected(struct buffer *out, const struct wire_inspected *inspected);
@@ -163,6 +166,8 @@ void wire_write_frame(struct buffer *out, const struct wire_frame *frame);
 
 /* Decode the `length` bytes behind a header. All of them must be used, all enumerations known, all texts
  * terminated and printable. Fail with ERROR_INPUT, category 4, CODE_DECODER_PROTOCOL. */
+MUST_CHECK bool wire_read_ready(const uint8_t *bytes, size_t length, struct confinement *out,
+                                struct error *err);
 MUST_CHECK bool wire_read_convert(const uint8_t *bytes, size_t length, struct wire_convert *out,
                                   struct error *err);
 MUST_CHECK bool wire_read_frame_request(const uint8_t *bytes, size_t length, struct wire_frame_request *out,

@@ -192,6 +192,7 @@ static bool send_convert(struct work *work, int slot, struct work_file *file, st
     metrics_observe(work->options.metrics, METRICS_OPEN, (double)(file->asked_ms - file->begun_ms) / 1000);
     work->busy++;
     work->is_alone |= file->is_alone;
+    pool_limit_output(work->pool, slot, convert.options.max_picture_bytes);
     pool_send(work->pool, slot, &work->request, descriptors, convert.has_output ? 2 : 1, true);
     CRASH_POINT("worker.decoder_asked");
     return true;
@@ -296,6 +297,26 @@ bool work_fill_idle(struct work *work, struct error *err)
 
 /* ---- public ---- */
 
+/* Say, once, how decoders are confined. */
+static void report_confinement(const struct work *work)
+{
+    const struct confinement *confinement = pool_confinement(work->pool);
+    struct buffer there = {0}, missing = {0};
+    bool is_whole = true;
+    for (unsigned part = 0; part < CONFINEMENT_PARTS; part++) {
+        metrics_set(work->options.metrics, METRIC_SANDBOX_PRIVILEGES + part, confinement->in_force[part]);
+        is_whole &= confinement->in_force[part] != 0 || !confinement_is_required(part);
+    }
+    confinement_append(confinement, true, &there);
+    confinement_append(confinement, false, &missing);
+    log_event(LOG_LEVEL_INFO, "worker", "confined", "parts=%s landlock_abi=%u", log_text(buffer_text(&there)),
+              confinement->landlock_abi);
+    if (!is_whole)
+        log_event(LOG_LEVEL_WARN, "worker", "not_confined", "missing=%s", log_text(buffer_text(&missing)));
+    buffer_clear(&there);
+    buffer_clear(&missing);
+}
+
 static bool open_link_roots(struct work *work, struct error *err)
 {
     const char *const *roots = work->options.link_roots;
@@ -333,6 +354,7 @@ bool work_open(struct work **out, const struct work_options *options, struct err
         work_close(work);
         return false;
     }
+    report_confinement(work);
     *out = work;
     return true;
 }

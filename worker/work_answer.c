@@ -6,6 +6,7 @@
 #include "common/log.h"
 #include "common/meter.h"
 #include "worker/naming.h"
+#include "worker/picture_check.h"
 #include "worker/verdict.h"
 #include "worker/work_internal.h"
 
@@ -29,7 +30,7 @@ static bool complete(struct work *work, int slot, bool release, struct error *er
         pool_release(work->pool, slot);
     if (!file->is_tried_again)
         work_probe_count(work, false);
-    else if (release)
+    else if (release && strcmp(record_text(&file->rec, file->rec.code), CODE_LIMIT_MEMORY) != 0)
         log_event(LOG_LEVEL_INFO, "worker", "retry_succeeded", "job=%s seq=%llu", log_text(file->task.job),
                   (unsigned long long)file->task.seq);
     struct error finish_error;
@@ -108,8 +109,9 @@ static bool take_picture(struct work *work, int slot, const struct wire_frame *i
     const char *path = buffer_text(&work->path);
     CRASH_POINT("worker.picture_written");
     bool is_synced = work->options.durability == DURABILITY_FILE;
-    if (!draft_publish(&work->slots[slot].draft, file->place->output_dir, path, in->png_bytes, is_synced,
-                       err) ||
+    struct draft *draft = &work->slots[slot].draft;
+    if (!picture_check(draft->descriptor, in, &file->task.options, err) ||
+        !draft_publish(draft, file->place->output_dir, path, is_synced, err) ||
         (is_synced && !places_sync_name(file->place, path, err)))
         return false;
     CRASH_POINT("worker.picture_published");
@@ -157,8 +159,12 @@ static bool take_frame(struct work *work, int slot, const struct wire_frame *in,
             return false;
     } else if (strcmp(in->failure.code, CODE_OUTPUT_FULL) == 0 ||
                strcmp(in->failure.code, CODE_OUTPUT_IO) == 0) {
-        return error_set(err, ERROR_RETRY, "cannot write a picture to the output folder: %s",
-                         in->failure.reason);
+        /* Else it may have passed already, or the decoder lies to stop us. */
+        bool is_so = !draft_can_grow(&work->slots[slot].draft, options->max_picture_bytes);
+        return is_so ? error_set(err, ERROR_RETRY, "cannot write a picture to the output folder: %s",
+                                 in->failure.reason)
+                     : error_input(err, CATEGORY_DECODER, CODE_OUTPUT_IO,
+                                   "the decoder cannot write to the output folder, we can");
     } else {
         fail_frame(file, in->frame_index, &in->failure, true);
         CRASH_POINT("worker.frame_failed");
@@ -168,6 +174,19 @@ static bool take_frame(struct work *work, int slot, const struct wire_frame *in,
     if (!*more && file->missing.category != CATEGORY_NONE)
         fail_frame(file, file->frames_there, &file->missing, true);
     return !*more || send_frame_request(work, slot, in->frame_index + 1, err);
+}
+
+/* Whether the frame that comes without being asked for is the one that the options choose. */
+static bool is_first_frame(const struct options *options, const struct wire_inspected *in)
+{
+    switch (options->frames) {
+    case FRAMES_MIDDLE:
+        return in->first_frame == in->frame_count / 2;
+    case FRAMES_NUMBER:
+        return in->first_frame + 1 == options->frame_number;
+    default:
+        return in->first_frame == 0;
+    }
 }
 
 enum answer { ANSWER_MORE, ANSWER_LAST, ANSWER_AGAIN };
@@ -191,8 +210,11 @@ static bool take_reply(struct work *work, const struct pool_event *event, enum a
         struct wire_inspected inspected;
         if (!wire_read_inspected(event->body, event->length, &inspected, err))
             return false;
-        if (inspected.frame_follows && !file->task.options.print_images)
+        if (inspected.frame_follows &&
+            (!file->task.options.print_images || !is_first_frame(&file->task.options, &inspected)))
             return error_input(err, CATEGORY_DECODER, CODE_DECODER_PROTOCOL, "a frame that nobody asked for");
+        if (inspected.frame_count > file->task.options.max_frames)
+            return error_input(err, CATEGORY_DECODER, CODE_DECODER_PROTOCOL, "more frames than MaxFrames");
         if (lacks_memory(file, event, &inspected.failure))
             return true;
         take_inspected(work, file, &inspected);
@@ -234,10 +256,11 @@ static bool take_death(struct work *work, const struct pool_event *event, struct
     bool is_memory = strcmp(code, CODE_LIMIT_MEMORY) == 0;
     bool is_limit = strcmp(code, CODE_LIMIT_TIME) == 0 || is_memory;
     metrics_add(work->options.metrics,
-                strcmp(code, CODE_CRASH_SIGNAL) == 0 ? METRIC_DECODER_CRASHES
-                : strcmp(code, CODE_LIMIT_TIME) == 0 ? METRIC_DECODER_TIMEOUTS
-                : is_memory                          ? METRIC_DECODER_MEMORY
-                                                     : METRIC_DECODER_NONSENSE,
+                strcmp(code, CODE_CRASH_SIGNAL) == 0     ? METRIC_DECODER_CRASHES
+                : strcmp(code, CODE_LIMIT_TIME) == 0     ? METRIC_DECODER_TIMEOUTS
+                : is_memory                              ? METRIC_DECODER_MEMORY
+                : strcmp(code, CODE_FORBIDDEN_CALL) == 0 ? METRIC_DECODER_FORBIDDEN
+                                                         : METRIC_DECODER_NONSENSE,
                 1);
     CRASH_POINT("worker.decoder_died");
     if (!is_limit && !file->is_tried_again)
@@ -273,6 +296,9 @@ bool work_take_event(struct work *work, struct pool_event *event, struct error *
             *err = reason;
             return false;
         }
+        pool_reject(work->pool, event, &reason);
+    } else if (event->kind == POOL_REPLY && answer == ANSWER_LAST && pool_has_more(work->pool, event->slot)) {
+        (void)error_input(&reason, CATEGORY_DECODER, CODE_DECODER_PROTOCOL, "more answers than questions");
         pool_reject(work->pool, event, &reason);
     }
     if (event->kind == POOL_DIED)

@@ -10,7 +10,7 @@ import poison_build as build
 from poison_build import compressed, element, encapsulated, header, item, meta, native, number, tag_bytes
 
 LIMITS = {"MaxPixels": "4M", "MaxFrames": "2000", "MaxAttributes": "20000", "MaxItems": "2000", "MaxMetadataBytes": "4M",
-          "MaxPictureBytes": "1M", "DecoderMemory": "256M", "DecoderSeconds": "3", "FileSeconds": "5"}
+          "MaxPictureBytes": "1M", "DecoderMemory": "80M", "DecoderSeconds": "6", "FileSeconds": "8"}
 
 
 class Promise:

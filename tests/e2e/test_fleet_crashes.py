@@ -28,7 +28,8 @@ class FleetCrashes(fleet.FleetCase):
         harness.write_text("segv", folder, "mode")
         self.produce()
         aggregator = self.aggregate()
-        worker = self.work("--DecoderProgram", program, "--StorageProbeSeconds", "1", MetricsListen="127.0.0.1:0")
+        worker = self.work("--DecoderProgram", program, "--Sandbox", "best-effort", "--StorageProbeSeconds", "1",
+                           MetricsListen="127.0.0.1:0")
         fleet.wait_until(lambda: worker.get("/readyz")[0] == 503 and "decoders crash" in worker.get("/readyz")[1],
                          fleet.PATIENCE, "the worker is not ready")
         self.assertEqual(worker.get("/livez")[0], 200)

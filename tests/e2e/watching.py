@@ -35,12 +35,13 @@ def address_space(pid):
 
 class Watch:
     """Watches process `pid` until it ends: `seconds` {path: the longest time that it was open in one go}, `decoder_kib` and
-    `own_kib` (the highest resident set), `limits` (address space of each decoder, once it has confined itself)."""
+    `own_kib` (the highest resident set), `limits` (address space of each decoder, once it has confined itself), `gap` (the longest
+    time between two looks: so long the machine had no time for us, nor perhaps for whom we watch)."""
 
     def __init__(self, pid, folder):
         self.pid, self.folder = pid, folder
         self.seconds, self.decoder_kib, self.own_kib, self.limits, self.samples = {}, 0, 0, {}, 0
-        self.open_since = {}
+        self.open_since, self.last, self.gap = {}, time.monotonic(), 0
         self.thread = threading.Thread(target=self.run)
         self.thread.start()
 
@@ -62,6 +63,7 @@ class Watch:
 
     def sample(self):
         now, held = time.monotonic(), set()
+        self.gap, self.last = max(self.gap, now - self.last), now
         folder = "/proc/%d/fd" % self.pid
         for number in os.listdir(folder):
             try:

@@ -31,6 +31,8 @@ static void read_mode(char *mode, size_t size)
     (void)fclose(file);
 }
 
+static const struct confinement confinement; /* nothing is in force */
+
 static void misbehave(const char *mode)
 {
     struct buffer out = {0};
@@ -67,7 +69,7 @@ static void misbehave(const char *mode)
     } else if (strcmp(mode, "early") == 0) {
         struct wire_inspected in = {.object = WIRE_NO_IMAGE, .elements = (const uint8_t *)""};
         wire_write_inspected(&out, &in);
-        wire_write_ready(&out);
+        wire_write_ready(&out, &confinement);
         send_bytes(&out);
     } else if (strcmp(mode, "close") == 0) {
         (void)close(WIRE_REPLY_DESCRIPTOR);
@@ -87,7 +89,7 @@ int main(void)
     (void)setrlimit(RLIMIT_CORE, &no_core);
     if (strcmp(mode, "never") == 0)
         _exit(7);
-    wire_write_ready(&out);
+    wire_write_ready(&out, &confinement);
     send_bytes(&out);
     for (;;) {
         int descriptors[WIRE_MAX_DESCRIPTORS];

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -55,8 +56,12 @@ static void set_mode(const char *mode)
 
 static struct pool_options options_of(const char *path)
 {
-    return (struct pool_options){
-        .program = path, .count = 2, .memory_bytes = 1u << 30, .seconds = 1, .reply_bytes = 1u << 20};
+    return (struct pool_options){.program = path,
+                                 .count = 2,
+                                 .memory_bytes = 1u << 30,
+                                 .seconds = 1,
+                                 .reply_bytes = 1u << 20,
+                                 .file_bytes = 1u << 20};
 }
 
 /* Send one request, and return the event that ends it. */
@@ -105,7 +110,7 @@ static void each_way_to_end_has_its_cause_and_a_successor(void **state)
             struct pool_event event = outcome(pool);
             assert_int_equal(event.kind, POOL_DIED);
             assert_int_equal(event.cause.category, CATEGORY_DECODER);
-            if (strcmp(event.cause.code, cases[i].code) != 0 && strcmp(cases[i].mode, "close") != 0)
+            if (strcmp(event.cause.code, cases[i].code) != 0)
                 fail_msg("mode %s: %s (%s)", cases[i].mode, event.cause.code, event.cause.text);
         }
         pool_stop(pool);
@@ -191,6 +196,65 @@ static void an_answer_nobody_asked_for_ends_the_decoder(void **state)
     pool_stop(pool);
 }
 
+/* Where the pool has one: the only child of this process. */
+static pid_t find_decoder_process(void)
+{
+    char path[64], line[64] = "";
+    (void)snprintf(path, sizeof path, "/proc/self/task/%ld/children", (long)getpid());
+    FILE *file = fopen(path, "r");
+    assert_non_null(file);
+    assert_non_null(fgets(line, sizeof line, file));
+    (void)fclose(file);
+    return (pid_t)strtol(line, NULL, 10);
+}
+
+static void limits_of_a_decoder_move_with_its_requests(void **state)
+{
+    (void)state;
+    struct pool *pool;
+    struct error err;
+    struct rlimit limit;
+    struct pool_options options = options_of(program);
+    options.count = 1;
+    options.seconds = 7;
+    set_mode("early");
+    assert_true(pool_start(&pool, &options, &err));
+    pid_t decoder = find_decoder_process();
+    assert_int_equal(prlimit(decoder, RLIMIT_CPU, NULL, &limit), 0);
+    assert_true(limit.rlim_cur == RLIM_INFINITY); /* the real one has limited itself */
+    pool_limit_output(pool, 0, 12345);
+    assert_int_equal(prlimit(decoder, RLIMIT_FSIZE, NULL, &limit), 0);
+    assert_int_equal(limit.rlim_cur, 12345);
+    assert_true(limit.rlim_max == RLIM_INFINITY);
+    pool_limit_output(pool, 0, 1u << 30);
+    assert_int_equal(prlimit(decoder, RLIMIT_FSIZE, NULL, &limit), 0);
+    assert_int_equal(limit.rlim_cur, 1u << 30);
+    (void)usleep(1100000); /* a second, after which it may have used up as much */
+    struct pool_event event = outcome(pool);
+    assert_int_equal(event.kind, POOL_REPLY);
+    assert_int_equal(prlimit(decoder, RLIMIT_CPU, NULL, &limit), 0);
+    assert_int_equal(limit.rlim_cur, 9); /* none used, and two for what is not a whole second */
+    assert_true(limit.rlim_max == RLIM_INFINITY);
+    pool_stop(pool);
+}
+
+static void a_decoder_that_is_not_confined_is_refused_if_it_must_be(void **state)
+{
+    (void)state;
+    struct pool *pool;
+    struct error err;
+    struct pool_options options = options_of(program);
+    set_mode("hang");
+    options.is_confined = true;
+    assert_false(pool_start(&pool, &options, &err));
+    assert_int_equal(err.kind, ERROR_FATAL);
+    assert_non_null(strstr(err.text, "cannot be confined: no privileges here"));
+    options.is_confined = false;
+    assert_true(pool_start(&pool, &options, &err));
+    assert_int_equal(pool_confinement(pool)->in_force[CONFINEMENT_SECCOMP], 0);
+    pool_stop(pool);
+}
+
 static void a_program_that_cannot_start_is_fatal_by_name(void **state)
 {
     (void)state;
@@ -214,6 +278,8 @@ int main(void)
         cmocka_unit_test(frames_without_end_meet_the_limit_of_the_file),
         cmocka_unit_test(a_fresh_decoder_is_one_without_a_file),
         cmocka_unit_test(an_answer_nobody_asked_for_ends_the_decoder),
+        cmocka_unit_test(limits_of_a_decoder_move_with_its_requests),
+        cmocka_unit_test(a_decoder_that_is_not_confined_is_refused_if_it_must_be),
         cmocka_unit_test(a_program_that_cannot_start_is_fatal_by_name),
     };
     return cmocka_run_group_tests(tests, copy_program, remove_program);

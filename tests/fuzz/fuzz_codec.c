@@ -8,16 +8,13 @@
 #include "tests/fuzz/mutators.h"
 #include "worker/decoder/codec/codec.h"
 #include "worker/decoder/codec/jpeg2000_header.h"
-#include "worker/decoder/codec/jpeg_header.h"
 
 #define PIXELS_MAX (1u << 17) /* image.c lets no frame of more than MaxPixels reach a codec */
 
 typedef bool decode_fn(const uint8_t *stream, size_t length, const struct codec_frame *frame,
                        struct codec_samples *out, struct error *err);
 
-bool fuzz_rle(const uint8_t *stream, size_t length, const struct codec_frame *frame,
-              struct codec_samples *out, struct error *err);
-decode_fn fuzz_jpegls, fuzz_jpeg, fuzz_jpeg_lossless, fuzz_jpeg2000, fuzz_jpegxl;
+decode_fn fuzz_rle, fuzz_jpegls, fuzz_jpeg, fuzz_jpeg2000, fuzz_jpegxl;
 
 bool fuzz_rle(const uint8_t *stream, size_t length, const struct codec_frame *frame,
               struct codec_samples *out, struct error *err)
@@ -36,21 +33,6 @@ bool fuzz_jpeg(const uint8_t *stream, size_t length, const struct codec_frame *f
                struct codec_samples *out, struct error *err)
 {
     return codec_dcmtk(stream, length, "1.2.840.10008.1.2.4.57", frame, out, err);
-}
-
-bool fuzz_jpeg_lossless(const uint8_t *stream, size_t length, const struct codec_frame *frame,
-                        struct codec_samples *out, struct error *err)
-{
-    struct jpeg_header header;
-    if (!jpeg_header_read(stream, length, &header, err) || header.is_ls ||
-        !codec_jpeg_lossless_takes(&header) || (uint64_t)header.rows * header.columns > PIXELS_MAX)
-        return false;
-    (void)frame;
-    if (!codec_samples_reserve(out, header.rows, header.columns, header.components,
-                               header.precision <= 8 ? 1 : 2, err))
-        return false;
-    out->precision = header.precision;
-    return codec_jpeg_lossless(stream, length, &header, out);
 }
 
 bool fuzz_jpeg2000(const uint8_t *stream, size_t length, const struct codec_frame *frame,

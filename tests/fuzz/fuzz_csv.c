@@ -12,6 +12,7 @@
 #include "aggregator/csv.h"
 #include "common/alloc.h"
 #include "common/utf8.h"
+#include "tests/fuzz/csv_reader.h"
 #include "tests/fuzz/fuzz.h"
 
 #define ROW_END 255
@@ -28,27 +29,11 @@ static void put_length(struct buffer *out, uint32_t length)
         buffer_append_char(out, (char)(unsigned char)(length >> (8 * i)));
 }
 
-static bool is_control(const uint8_t *bytes, size_t step)
-{
-    if (step == 2)
-        return bytes[0] == 0xC2 && bytes[1] < 0xA0; /* C1 */
-    return step == 1 && (bytes[0] == 0x7F ||
-                         (bytes[0] < 0x20 && bytes[0] != '\t' && bytes[0] != '\n' && bytes[0] != '\r'));
-}
-
 /* The cell as a reader must find it. */
 static void append_expected(struct buffer *out, const uint8_t *bytes, size_t length)
 {
     struct buffer cell = {0};
-    for (size_t at = 0; at < length;) {
-        size_t step = utf8_step((const char *)bytes + at, length - at);
-        bool is_shown = step == 0 || is_control(bytes + at, step);
-        for (size_t end = at + (step == 0 ? 1 : step); at < end; at++)
-            if (is_shown)
-                buffer_append_format(&cell, "\\x%02X", bytes[at]);
-            else
-                buffer_append_char(&cell, (char)bytes[at]);
-    }
+    csv_reader_expect(&cell, bytes, length, true);
     put_length(out, (uint32_t)cell.length);
     buffer_append(out, cell.data, cell.length);
     buffer_clear(&cell);
@@ -88,36 +73,11 @@ static void write_table(struct table *table, const uint8_t *data, size_t size)
 
 /* ---- the reader ---- */
 
-/* One cell at *at, which is put behind it. Aborts where RFC 4180 has no rule for what stands there. */
-static void read_cell(const char *text, size_t length, size_t *at, struct buffer *cell)
-{
-    buffer_truncate(cell, 0);
-    if (*at < length && text[*at] == '"') {
-        for (++*at;; ++*at) {
-            if (*at == length)
-                abort(); /* the quote is not closed */
-            if (text[*at] == '"' && (*at + 1 == length || text[*at + 1] != '"'))
-                break;
-            *at += text[*at] == '"';
-            buffer_append_char(cell, text[*at]);
-        }
-        ++*at;
-    } else {
-        for (; *at < length && text[*at] != ',' && text[*at] != '\n'; ++*at) {
-            if (text[*at] == '"' || text[*at] == '\r')
-                abort();
-            buffer_append_char(cell, text[*at]);
-        }
-    }
-    if (*at == length || (text[*at] != ',' && text[*at] != '\n'))
-        abort(); /* something behind the quote, or no end of the line */
-}
-
 static void read_table(const struct buffer *text, struct buffer *cells)
 {
     struct buffer cell = {0};
     for (size_t at = 0; at < text->length;) {
-        read_cell(text->data, text->length, &at, &cell);
+        csv_reader_cell(text, &at, &cell);
         put_length(cells, (uint32_t)cell.length);
         buffer_append(cells, cell.data, cell.length);
         if (text->data[at++] == '\n')

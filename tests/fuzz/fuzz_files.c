@@ -20,11 +20,11 @@ static const char *const tokens[] = {
     "/",       "..",        ".",        "a",     "dir",     "deep",    "b",      "in",
     "out",     "up_in",     "absolute", "loop",  "allowed", "fifo",    "gone",   "self",
     "out_dir", "out_again", "magic",    "root",  "secret",  "near",    "linked", "outside",
-    "in/deep", "../root",   "back",     "chain", "chain2",  "ÿ\n\x01", "//",     "denied",
+    "in/deep", "../root",   "back",     "chain", "chain2",  "sibling", "//",     "denied",
 };
 
 static struct tree {
-    char base[64]; /* holds root, outside and linked */
+    char base[64]; /* holds the root and what lies beside it */
     int root, linked;
 } tree;
 
@@ -63,7 +63,7 @@ static void make_tree(void)
     (void)snprintf(tree.base, sizeof tree.base, "/tmp/niffler-files-XXXXXX");
     if (mkdtemp(tree.base) == NULL || atexit(remove_tree) != 0)
         abort();
-    static const char *const folders[] = {"root", "near", "outside", "linked"};
+    static const char *const folders[] = {"root", "near", "outside", "linked", "rooted"};
     for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
         (void)snprintf(path, sizeof path, "%s/%s", tree.base, folders[i]);
         if (mkdir(path, 0700) != 0)
@@ -108,6 +108,8 @@ static void make_tree(void)
     make_link("../outside", "../linked/outside");
     make_link("out_dir/../root/a", "out_again");
     make_link("../near", "near");
+    make_file("../rooted/a"); /* its name begins as the root's does */
+    make_link("../rooted", "sibling");
 }
 
 /* ---- the other decision ---- */

@@ -37,6 +37,15 @@ static bool plan(struct decoder *dec, const struct codec_samples *samples, uint3
     return true;
 }
 
+/* What the picture and the overlays are made by. */
+static void check_shape(const struct codec_samples *samples, const struct image_facts *facts)
+{
+    if (samples->rows != facts->rows || samples->columns != facts->columns ||
+        (samples->samples != 1 && samples->samples != 3) ||
+        samples->capacity < codec_samples_count(samples) * samples->bytes)
+        abort();
+}
+
 /* What decoder.c does with a frame's samples, without the PNG. */
 static void use_picture(struct decoder *dec, const struct codec_samples *samples, uint32_t frame_index,
                         const struct options *options)
@@ -118,8 +127,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         for (uint32_t i = 0; i < frames && i < FRAMES_TRIED; i++) {
             const struct codec_samples *samples;
             char notes[128] = "";
-            if (image_read_frame(dec.image, i, &options, &samples, notes, sizeof notes, &err))
-                use_picture(&dec, samples, i, &options);
+            if (!image_read_frame(dec.image, i, &options, &samples, notes, sizeof notes, &err))
+                continue;
+            check_shape(samples, image_facts(dec.image));
+            use_picture(&dec, samples, i, &options);
         }
     }
     buffer_clear(&elements);

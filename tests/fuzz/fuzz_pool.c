@@ -3,6 +3,7 @@
  * the messages are read as the worker reads them, elements and all.
  *
  *     limit of a reply and state (1 byte), size of the pieces (1), then the bytes of the pipe */
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -41,9 +42,15 @@ static bool expect(const struct pool *pool, enum state state, const uint8_t *byt
         *length = *length << 8 | bytes[at + i - 1];
     uint8_t type = bytes[at + 4];
     *is_bad = *length > pool->options.reply_bytes || state == STATE_IDLE ||
-              (state == STATE_STARTING ? type != WIRE_READY || *length != 0
+              (state == STATE_STARTING ? type != WIRE_READY || *length != WIRE_READY_BYTES
                                        : type != WIRE_INSPECTED && type != WIRE_FRAME);
-    return !*is_bad && size - at - WIRE_HEADER_BYTES >= *length;
+    if (*is_bad || size - at - WIRE_HEADER_BYTES < *length)
+        return false;
+    struct confinement confinement;
+    struct error err;
+    *is_bad =
+        type == WIRE_READY && !wire_read_ready(bytes + at + WIRE_HEADER_BYTES, *length, &confinement, &err);
+    return !*is_bad;
 }
 
 /* Take out what is there. Returns how far that is; false in *goes_on: nonsense was found. */
@@ -85,7 +92,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size < 2 || pipe2(ends, O_CLOEXEC) != 0)
         return 0;
     pool.options.reply_bytes = (data[0] & 0x80) != 0 ? 100 : 1u << 20;
-    decoder.replies = ends[0];
+    decoder.process.replies = ends[0];
     const uint8_t *bytes = data + 2;
     size_t most = size - 2, step = 1 + (size_t)data[1] * data[1], at = 0;
     bool goes_on = true;

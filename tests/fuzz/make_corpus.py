@@ -181,10 +181,12 @@ def texts(corpus):
         corpus.add("settings", b"\3" + text)
     numbers = {name: index + 1 for index, name in enumerate(
         ("/", "..", ".", "a", "dir", "deep", "b", "in", "out", "up_in", "absolute", "loop", "allowed", "fifo", "gone", "self",
-         "out_dir", "out_again", "magic", "root", "secret", "near", "linked", "outside"))}
+         "out_dir", "out_again", "magic", "root", "secret", "near", "linked", "outside", "in/deep", "../root", "back", "chain",
+         "chain2", "sibling"))}
     for path in ("a", "dir / deep / b", "in / a", "up_in", "absolute / a", "out", "out_dir / secret", "allowed / b", "gone",
                  "allowed / outside / a", "self / self / a", "dir / root / a", "loop", "fifo", ".. / root / a", "/ a", "magic",
-                 "near / a", "dir /", "self / dir / .. / a", "out_dir / root / b", "out_again"):
+                 "near / a", "dir /", "self / dir / .. / a", "out_dir / root / b", "out_again",
+                 "sibling / a", "chain / a", "chain2 / secret"):
         for choice in range(0, 16, 3):
             corpus.add("files", bytes([choice]) + bytes(numbers[word] for word in path.split()))
     rows = ([b"a", b"b,c", b'say "x"'], [b"", b"", b""], [b""], [b"two\nlines", b"cr\r", b"\0"], ["ü€\U0001f600".encode(), b"\xff\xc0\x80"],
@@ -195,6 +197,17 @@ def texts(corpus):
         table += line + b"\xff"
         corpus.add("csv", line)
         corpus.add("csv", table)
+    def text(words):
+        return bytes([len(words)]) + words
+
+    record = b"\0\x40" + text(b"a/b.dcm")
+    cells = b"".join(b"\3" + bytes([column]) + text(words) for column, words in enumerate(
+        (b"one", b"two,three", b'"', b"line\nline", "ü".encode(), b"=1", b"1\\2")))
+    frame = b"\1" + text(b"png/x,y.png") + text(b"noted") + b"\7\xff"
+    failed = b"\0\x57" + text(b"c\xff\n.dcm") + b"\2" + text(b"why, \"so\"") + text(b"CT")
+    for choice, operations in enumerate((record, record + cells, record + cells + frame * 3, record + cells + failed,
+                                         failed * 3 + record + frame, (record + cells + frame) * 4)):
+        corpus.add("tables", bytes([choice % 2]) + operations)
     folder = os.path.join(HERE, "corpus", "wire")
     bodies = [(5 if name.endswith("frame") else 3, read(os.path.join(folder, name))) for name in sorted(os.listdir(folder))]
     messages = [struct.pack("<IB", len(body), kind) + body for kind, body in bodies if len(body) < 4096]

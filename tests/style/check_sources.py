@@ -24,7 +24,7 @@ PRODUCT = ('', 'common', 'producer', 'worker', *DECODER, 'aggregator')
 # What a folder may include, by path or by folder. The decoder reads untrusted bytes: it sees the few files that it
 # needs, so that nothing else of ours runs in its process.
 DECODER_MAY_INCLUDE = ('common/error.h', 'common/alloc.h', 'common/buffer.h', 'common/options.h', 'common/dictionary.h',
-                       'common/utf8.h', 'worker/wire.h')
+                       'common/utf8.h', 'worker/wire.h', 'worker/confinement.h')
 MAY_INCLUDE = {
     'common': ('common/',),
     'producer': ('common/', 'producer/'),
@@ -62,7 +62,8 @@ MAY_OPEN = {
     'worker/find_decoder.c': {'access'},
     'worker/heartbeat.c': {'open'},                           # /proc/self
     'common/metrics.c': {'fopen', 'opendir'},                 # /proc/self
-    'worker/decoder/sandbox_linux.c': {'fopen'},              # /proc/self
+    'worker/decoder/sandbox_limits.c': {'fopen'},             # /proc/self
+    'worker/decoder/sandbox_privileges.c': {'fopen'},         # /proc/self
     'common/crash.c': {'open'},                               # in test builds only
     'aggregator/store.c': {'open'},                           # SQLite's temporary files, by O_EXCL
     'aggregator/aggregate_fleet.c': {'access'},

@@ -350,13 +350,13 @@ static void test_limits(void **state)
     struct error err = {0};
     struct shape shape = grey_shape(65535, 65535);
     begin(&file, &shape);
-    put_pixels(&file, "OW", (const uint8_t *)"", 2);
+    put_pixels(&file, "OW", (const uint8_t *)"\0", 2);
     assert_false(inspect(fixture, &file, &defaults, &err));
     assert_string_equal(err.text, "a frame of 65535 x 65535 pixels, more than 1000000 (MaxPixels)");
     shape = grey_shape(1, 1);
     shape.frames = 2000000000;
     begin(&file, &shape);
-    put_pixels(&file, "OW", (const uint8_t *)"", 2);
+    put_pixels(&file, "OW", (const uint8_t *)"\0", 2);
     assert_false(inspect(fixture, &file, &defaults, &err));
     assert_string_equal(err.text, "2000000000 frames, more than 1000 (MaxFrames)");
 }

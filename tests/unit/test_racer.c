@@ -164,7 +164,7 @@ static bool try_picture(const struct place *place)
     struct error err;
     bool ok = draft_prepare(&draft, place->out, "picture", &err) &&
               write(draft.descriptor, "inside", 6) == 6 &&
-              draft_publish(&draft, place->out, "sub/picture.png", 6, false, &err);
+              draft_publish(&draft, place->out, "sub/picture.png", false, &err);
     draft_drop(&draft, place->out);
     return ok;
 }

@@ -1,4 +1,5 @@
 /* wire: what one side writes the other reads; what is cut, longer or impossible is refused. */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -164,8 +165,13 @@ static void convert_and_frame_come_back_as_written(void **state)
     assert_int_equal(convert_back.options.frame_number, 9);
     assert_true(convert_back.has_output && convert_back.options.print_images);
     buffer_truncate(&message, 0);
-    struct wire_frame frame = {
-        .frame_index = 4, .png_bytes = 99, .offset = -1024.5, .maximum = 3e9, .is_decoded = true};
+    struct wire_frame frame = {.frame_index = 4,
+                               .png_bytes = 99,
+                               .columns = 640,
+                               .rows = 480,
+                               .offset = -1024.5,
+                               .maximum = 3e9,
+                               .is_decoded = true};
     struct wire_frame frame_back;
     (void)snprintf(frame.scaling, sizeof frame.scaling, "full");
     wire_write_frame(&message, &frame);
@@ -173,9 +179,101 @@ static void convert_and_frame_come_back_as_written(void **state)
                                 message.length - WIRE_HEADER_BYTES, &frame_back, &err));
     assert_int_equal(frame_back.frame_index, 4);
     assert_int_equal(frame_back.png_bytes, 99);
+    assert_int_equal(frame_back.columns, 640);
+    assert_int_equal(frame_back.rows, 480);
     assert_true(frame_back.offset == -1024.5 && frame_back.maximum == 3e9 && frame_back.is_decoded);
     assert_string_equal(frame_back.scaling, "full");
     buffer_clear(&message);
+}
+
+static bool reads_failure(enum category category, const char *code)
+{
+    struct wire_frame frame = {.failure = {.category = category}}, back;
+    struct buffer message = {0};
+    struct error err;
+    (void)snprintf(frame.failure.code, sizeof frame.failure.code, "%s", code);
+    wire_write_frame(&message, &frame);
+    bool ok = wire_read_frame((const uint8_t *)message.data + WIRE_HEADER_BYTES,
+                              message.length - WIRE_HEADER_BYTES, &back, &err);
+    buffer_clear(&message);
+    return ok;
+}
+
+static void causes_that_are_not_a_decoders_to_give_are_refused(void **state)
+{
+    (void)state;
+    assert_true(reads_failure(CATEGORY_NONE, ""));
+    assert_true(reads_failure(CATEGORY_UNDECODABLE, CODE_CODEC));
+    assert_true(reads_failure(CATEGORY_DECODER, CODE_LIMIT_MEMORY));
+    assert_true(reads_failure(CATEGORY_DECODER, CODE_OUTPUT_FULL));
+    assert_false(reads_failure(CATEGORY_NONE, CODE_CODEC));
+    assert_false(reads_failure(CATEGORY_DECODER, ""));
+    assert_false(reads_failure(CATEGORY_DECODER, "my_own_cause"));
+    assert_false(reads_failure(CATEGORY_DECODER, CODE_CRASH_SIGNAL)); /* would be tried again */
+    assert_false(reads_failure(CATEGORY_NOT_USABLE, CODE_INPUT_MISSING));
+    assert_false(reads_failure(CATEGORY_TOO_MANY, CODE_TOO_MANY_TAGS));
+}
+
+static void ready_comes_back_as_written(void **state)
+{
+    (void)state;
+    struct confinement confinement = {.landlock_abi = 7}, back;
+    struct buffer message = {0};
+    struct error err;
+    confinement.in_force[CONFINEMENT_SECCOMP] = 1;
+    confinement.number[CONFINEMENT_LANDLOCK] = ENOSYS;
+    wire_write_ready(&message, &confinement);
+    const uint8_t *body = (const uint8_t *)message.data + WIRE_HEADER_BYTES;
+    size_t length = message.length - WIRE_HEADER_BYTES;
+    for (size_t cut = 0; cut < length; cut++)
+        assert_false(wire_read_ready(body, cut, &back, &err));
+    assert_true(wire_read_ready(body, length, &back, &err));
+    assert_int_equal(back.landlock_abi, 7);
+    for (unsigned part = 0; part < CONFINEMENT_PARTS; part++) {
+        assert_int_equal(back.in_force[part], part == CONFINEMENT_SECCOMP);
+        assert_int_equal(back.number[part], part == CONFINEMENT_LANDLOCK ? ENOSYS : 0);
+    }
+    buffer_clear(&message);
+}
+
+static void confinement_names_what_is_missing(void **state)
+{
+    (void)state;
+    struct confinement all, other;
+    struct buffer text = {0};
+    struct error err;
+    memset(&all, 0, sizeof all);
+    memset(all.in_force, 1, sizeof all.in_force);
+    all.landlock_abi = 7;
+    other = all;
+    assert_true(confinement_check(&all, &err));
+    confinement_append(&all, false, &text);
+    assert_string_equal(buffer_text(&text), "none");
+    other.in_force[CONFINEMENT_OOM_SCORE] = other.in_force[CONFINEMENT_LANDLOCK_TCP] = 0;
+    confinement_intersect(&all, &other);
+    assert_true(confinement_check(&all, &err)); /* neither is required */
+    other.in_force[CONFINEMENT_LANDLOCK] = 0;
+    other.number[CONFINEMENT_LANDLOCK] = EPERM;
+    other.landlock_abi = 0;
+    confinement_intersect(&all, &other);
+    assert_int_equal(all.landlock_abi, 0);
+    assert_false(confinement_check(&all, &err));
+    assert_int_equal(err.kind, ERROR_FATAL);
+    assert_non_null(strstr(err.text, "no landlock here (Operation not permitted)"));
+    assert_non_null(strstr(err.text, "set Sandbox to best-effort"));
+    buffer_truncate(&text, 0);
+    confinement_append(&all, false, &text);
+    assert_string_equal(buffer_text(&text), "oom_score,landlock,landlock_tcp");
+    buffer_clear(&text);
+    /* Every advice fits behind the longest cause. */
+    for (unsigned part = 0; part < CONFINEMENT_PARTS; part++) {
+        struct confinement none = all;
+        memset(none.in_force, 1, sizeof none.in_force);
+        none.in_force[part] = 0;
+        none.number[part] = EOPNOTSUPP;
+        if (!confinement_check(&none, &err))
+            assert_non_null(strstr(err.text, "set Sandbox to best-effort"));
+    }
 }
 
 static void descriptors_travel_with_the_bytes(void **state)
@@ -209,6 +307,9 @@ int main(void)
         cmocka_unit_test(a_message_cut_or_longer_is_refused),
         cmocka_unit_test(impossible_elements_are_refused),
         cmocka_unit_test(convert_and_frame_come_back_as_written),
+        cmocka_unit_test(causes_that_are_not_a_decoders_to_give_are_refused),
+        cmocka_unit_test(ready_comes_back_as_written),
+        cmocka_unit_test(confinement_names_what_is_missing),
         cmocka_unit_test(descriptors_travel_with_the_bytes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,20 +1,21 @@
 /* decoder.c: main() of niffler-png-decoder, the only program that reads untrusted bytes.
  *
- *   niffler-png-decoder --control MEMORY_BYTES CPU_SECONDS
+ *   niffler-png-decoder --control MEMORY_BYTES CPU_SECONDS FILE_BYTES WORKER_PROCESS
  *
  * Descriptors: 0, 1, 2 /dev/null (or the worker's stderr), 3 the control socket, 4 the pipe for replies
  * (worker/wire.h). All others are closed. Input and output files come over the control socket; no path is
- * ever seen.
+ * ever seen, and none could be opened (sandbox.h).
  *
  * Exit status: 0 the worker closed the socket; 2 started wrongly; 3 no memory (WIRE_EXIT_MEMORY); 70 a
- * request that no worker of ours sends; a signal is a crash, which costs the file at hand. */
+ * request that no worker of ours sends; a signal is a crash, or the end by its confinement (SIGSYS), which
+ * costs the file at hand. */
 #include <errno.h>
+#include <limits.h>
 #include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "common/alloc.h"
@@ -32,9 +33,8 @@
 
 #define EXIT_USAGE 2
 #define EXIT_BUG 70
-#define HELD_MOST                                                                               \
-    ((uint64_t)64 << 20) /* that a decoder keeps from file to file: usual frames and their PNGs \
-                          */
+/* Bytes that a decoder keeps from file to file: those of the largest usual pictures. */
+#define HELD_MOST ((uint64_t)256 << 20)
 
 struct decoder {
     struct dicom *dcm;
@@ -45,9 +45,6 @@ struct decoder {
     struct pngout *png;
     struct extras extras;
     uint64_t memory_bytes;
-    uint32_t cpu_seconds;
-    bool is_limited;
-    time_t limited_at_s;    /* CPU time used, when the limit was set last */
     struct options options; /* of the file at hand */
     int input;              /* of the file at hand; -1: none */
     bool has_image;         /* image_inspect() succeeded     */
@@ -98,6 +95,8 @@ static bool write_picture(struct decoder *dec, const struct codec_samples *sampl
     if (output < 0)
         return true;
     struct pngout_shape shape = {samples->columns, samples->rows, plan.samples, plan.is_16_bit ? 16 : 8};
+    frame->columns = shape.width;
+    frame->rows = shape.height;
     struct row_source source = {.samples = samples, .plan = &plan, .shape = &shape};
     struct pngout_extras chunks = {0};
     if (!dec->options.compatibility_niffler) {
@@ -246,23 +245,9 @@ static void send_reply(struct decoder *dec)
     buffer_truncate(&dec->reply, 0);
 }
 
-/* The limit counts whole seconds: it is set anew when one has passed. */
-static void allow_cpu(struct decoder *dec)
-{
-    struct timespec used;
-    struct error err;
-    bool is_known = clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used) == 0;
-    if (is_known && dec->is_limited && used.tv_sec == dec->limited_at_s)
-        return;
-    if (!sandbox_allow_cpu(dec->cpu_seconds, &err))
-        leave(EXIT_BUG);
-    dec->is_limited = is_known;
-    dec->limited_at_s = is_known ? used.tv_sec : 0;
-}
-
+/* What needs nothing but memory, and can be made again when the process is confined. */
 static void make_parts(struct decoder *dec)
 {
-    dec->dcm = dicom_new();
     dec->image = image_new();
     dec->display = display_new();
     dec->window = render_window_new();
@@ -273,11 +258,15 @@ static void make_parts(struct decoder *dec)
  * need of DecoderMemory, so that whether a file is converted would hang on the one before it. */
 static void give_back(struct decoder *dec)
 {
-    struct mallinfo2 held = mallinfo2();
+#ifdef __SANITIZE_ADDRESS__ /* which has an allocator of its own, and no limit of memory */
+    const struct mallinfo2 held = {0};
+#else
+    const struct mallinfo2 held = mallinfo2();
+#endif
     uint64_t most = dec->memory_bytes / 4 < HELD_MOST ? dec->memory_bytes / 4 : HELD_MOST;
     if (held.uordblks + held.hblkhd < most)
         return;
-    dicom_free(dec->dcm);
+    dicom_shrink(dec->dcm);
     image_free(dec->image);
     display_free(dec->display);
     render_window_free(dec->window);
@@ -302,7 +291,6 @@ static void answer_convert(struct decoder *dec, const struct wire_convert *conve
     dec->has_image = false;
     extras_begin_file(&dec->extras);
     buffer_truncate(&dec->elements, 0);
-    allow_cpu(dec);
     if (!inspect(dec, &inspected, &err))
         set_failure(dec, &inspected.failure, &err);
     printable(inspected.transfer_syntax);
@@ -405,27 +393,28 @@ static bool number_argument(const char *text, uint64_t *value)
 
 int main(int argc, char **argv)
 {
-    uint64_t memory_bytes, cpu_seconds;
+    uint64_t memory_bytes, cpu_seconds, file_bytes, worker;
+    struct confinement confinement;
     struct error err;
-    if (argc != 4 || strcmp(argv[1], "--control") != 0 || !number_argument(argv[2], &memory_bytes) ||
-        !number_argument(argv[3], &cpu_seconds) || cpu_seconds > 1000000) {
+    if (argc != 6 || strcmp(argv[1], "--control") != 0 || !number_argument(argv[2], &memory_bytes) ||
+        !number_argument(argv[3], &cpu_seconds) || cpu_seconds > 1000000 ||
+        !number_argument(argv[4], &file_bytes) || !number_argument(argv[5], &worker) || worker > INT_MAX) {
         (void)fprintf(stderr, "niffler-png-decoder is started by niffler-png, not by hand\n");
         return EXIT_USAGE;
     }
     (void)signal(SIGPIPE, SIG_IGN); /* a worker that is gone is met by leaving */
     (void)signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes is an error of the write, not a death */
-    (void)close_range(WIRE_FREE_DESCRIPTOR, ~0u, 0);
     last_words_prepare();
     codec_init();
-    struct decoder dec = {.input = -1};
+    struct decoder dec = {.dcm = dicom_new(), .input = -1};
     make_parts(&dec);
     dec.memory_bytes = memory_bytes;
-    dec.cpu_seconds = (uint32_t)cpu_seconds;
-    if (!sandbox_enter(&(struct sandbox_limits){memory_bytes}, &err)) {
+    const struct sandbox_limits limits = {memory_bytes, (uint32_t)cpu_seconds, file_bytes};
+    if (!sandbox_enter(&limits, (pid_t)worker, WIRE_FREE_DESCRIPTOR, &confinement, &err)) {
         (void)fprintf(stderr, "niffler-png-decoder: %s\n", err.text);
         return EXIT_USAGE;
     }
-    wire_write_ready(&dec.reply);
+    wire_write_ready(&dec.reply, &confinement);
     send_reply(&dec);
     for (;;) {
         struct request request;

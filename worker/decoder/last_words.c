@@ -17,14 +17,14 @@ static void on_crash(int number)
 {
     if (errno == ENOMEM)
         _exit(WIRE_EXIT_MEMORY);
-    (void)signal(number, SIG_DFL);
-    (void)raise(number); /* it comes when this handler is left */
+    (void)raise(number); /* by now the default again: see the flags */
 }
 
 void last_words_prepare(void)
 {
     static const int crashes[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP};
-    struct sigaction action = {.sa_handler = on_crash};
+    /* Nothing is left to be done in the handler that the confinement would not allow (sandbox_seccomp.c). */
+    struct sigaction action = {.sa_handler = on_crash, .sa_flags = (int)(SA_RESETHAND | SA_NODEFER)};
     (void)sigemptyset(&action.sa_mask);
     for (size_t i = 0; i < sizeof crashes / sizeof *crashes; i++)
         (void)sigaction(crashes[i], &action, NULL);

@@ -36,17 +36,23 @@ static void forget_file(struct dicom *dcm)
     dcm->pixels = (struct dicom_pixels){0};
 }
 
-void dicom_free(struct dicom *dcm)
+void dicom_shrink(struct dicom *dcm)
 {
-    if (dcm == NULL)
-        return;
     forget_file(dcm);
     free(dcm->kept);
     free(dcm->elements);
     free(dcm->top);
     buffer_clear(&dcm->text);
-    charset_tables_free(dcm->tables);
     dicom_source_clear(&dcm->source);
+    *dcm = (struct dicom){.tables = dcm->tables, .source = dcm->source};
+}
+
+void dicom_free(struct dicom *dcm)
+{
+    if (dcm == NULL)
+        return;
+    dicom_shrink(dcm);
+    charset_tables_free(dcm->tables);
     free(dcm);
 }
 

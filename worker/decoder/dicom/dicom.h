@@ -47,6 +47,9 @@ struct dicom_syntax {
 struct dicom *dicom_new(void);
 void dicom_free(struct dicom *dcm);
 
+/* Forget the file and give its buffers back. The code pages stay: they could not be loaded again. */
+void dicom_shrink(struct dicom *dcm);
+
 /* Read the header of the file behind `descriptor` (any readable, seekable descriptor; borrowed until the next
  * dicom_read()). Stops at nothing but the end: elements behind the pixel data are read too.
  *

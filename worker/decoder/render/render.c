@@ -133,7 +133,7 @@ bool render_plan(const struct codec_samples *in, uint32_t stored_bits, bool inve
         uint64_t white = plan->is_16_bit ? 65535 : 255;
         plan->multiplier = (white << 32) / (uint64_t)range + 1;
         plan->is_unchanged =
-            in->bytes == 1 && !in->is_signed && range == white && plan->offset == 0 && !invert;
+            in->bytes == 1 && !in->is_signed && range == (double)white && plan->offset == 0 && !invert;
     }
     return true;
 }
