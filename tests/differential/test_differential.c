@@ -366,7 +366,8 @@ static void make_samples(const char *program, const char *folder, const char *gr
     (void)fflush(NULL);
     pid_t process = fork();
     if (process == 0) {
-        (void)freopen("/dev/null", "w", stdout);
+        if (freopen("/dev/null", "w", stdout) == NULL)
+            _exit(127);
         if (group == NULL)
             (void)execl(program, program, folder, "--ct", "2", (char *)NULL);
         else

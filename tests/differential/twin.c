@@ -67,7 +67,8 @@ static void serve(struct shared *shared, int socket)
 #endif
     const struct rlimit no_core = {0, 0};
     (void)setrlimit(RLIMIT_CORE, &no_core);
-    (void)freopen("/dev/null", "w", stderr);
+    if (freopen("/dev/null", "w", stderr) == NULL)
+        _exit(1);
     dicom_dcmtk_init();
     struct itimerval limit_time = {{0, 0}, {0, 0}}, no_limit = {{0, 0}, {0, 0}};
     while (read(socket, &order, 1) == 1) {

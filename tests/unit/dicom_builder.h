@@ -41,7 +41,7 @@ static inline void build_header(struct builder *b, uint32_t tag, const char *vr,
     bool has_vr = !b->implicit_vr && tag >> 16 != 0xfffe;
     bool is_long = !has_vr || strstr("OB OD OF OL OV OW SQ SV UC UN UR UT UV", vr) != NULL;
     if (has_vr) {
-        buffer_append(&b->bytes, vr, 2);
+        buffer_append(&b->bytes, vr, strlen(vr));
         if (is_long)
             build_number(b, 0, 2);
     }

@@ -182,15 +182,16 @@ static void be_a_worker(void)
     if (decoder == 0) {
         (void)dup2(ends[1], 4);
         enter(100);
-        (void)write(4, "x", 1);
+        if (write(4, "x", 1) != 1)
+            _exit(4);
         for (volatile unsigned i = 0;; i++)
             continue;
     }
     (void)close(ends[1]);
     if (read(ends[0], &byte, 1) != 1)
         _exit(4);
-    (void)write(50, &decoder, sizeof decoder); /* to the test */
-    _exit(REACHED);
+    /* To the test. */
+    _exit(write(50, &decoder, sizeof decoder) == (ssize_t)sizeof decoder ? REACHED : 4);
 }
 
 static void a_decoder_ends_with_its_worker(void **state)
