@@ -3,6 +3,8 @@
 
 #include <malloc.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
 
 void sandbox_note(struct confinement *confinement, enum confinement_part part, int number)
 {
@@ -10,9 +12,19 @@ void sandbox_note(struct confinement *confinement, enum confinement_part part, i
     confinement->number[part] = number;
 }
 
+#define SORTED 1024 /* more bytes than the C library sorts on its stack */
+
+static int compare(const void *a, const void *b)
+{
+    return *(const int *)a - *(const int *)b;
+}
+
 /* What the C library would do the first time that it is needed, and cannot do any more. */
 static void do_late_things_early(void)
 {
+    int numbers[SORTED] = {1};
+    qsort(numbers, SORTED, sizeof *numbers, compare); /* asks how much memory the machine has */
+    tzset();                                          /* gmtime() too reads the time zone */
     /* Out of memory it would make another arena, and count the processors for that. */
     (void)mallopt(M_ARENA_MAX, 1);
     /* A library's message on stdout would ask what kind of file that is. */
