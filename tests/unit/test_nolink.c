@@ -13,20 +13,7 @@
 
 #include "common/nolink.h"
 #include "tests/unit/folder.h"
-
-/* A kernel without openat2(), or a filter that knows it not. */
-static int denial; /* 0: none */
-
-long __real_syscall(long number, ...);
-long __wrap_syscall(long number, int dir, const char *path, void *how, size_t size);
-long __wrap_syscall(long number, int dir, const char *path, void *how, size_t size)
-{
-    if (number == SYS_openat2 && denial != 0) {
-        errno = denial;
-        return -1;
-    }
-    return __real_syscall(number, dir, path, how, size);
-}
+#include "tests/unit/openat2_denied.h"
 
 struct place {
     char path[64];
@@ -185,19 +172,19 @@ static void test_files_of_their_own(void **state)
 
 static int deny_nothing(void **state)
 {
-    denial = 0;
+    openat2_denial = 0;
     return make_place(state);
 }
 
 static int deny_as_old_kernels(void **state)
 {
-    denial = ENOSYS;
+    openat2_denial = ENOSYS;
     return make_place(state);
 }
 
 static int deny_as_filters(void **state)
 {
-    denial = EPERM;
+    openat2_denial = EPERM;
     return make_place(state);
 }
 

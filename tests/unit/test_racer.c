@@ -22,22 +22,10 @@
 #include "common/nolink.h"
 #include "producer/journal.h"
 #include "tests/unit/folder.h"
+#include "tests/unit/openat2_denied.h"
 #include "worker/draft.h"
 
 #define SWAPS 100000
-
-static bool has_openat2 = true;
-
-long __real_syscall(long number, ...);
-long __wrap_syscall(long number, int dir, const char *path, void *how, size_t size);
-long __wrap_syscall(long number, int dir, const char *path, void *how, size_t size)
-{
-    if (number == SYS_openat2 && !has_openat2) {
-        errno = ENOSYS;
-        return -1;
-    }
-    return __real_syscall(number, dir, path, how, size);
-}
 
 /* base/out/sub is swapped for base/decoy, a link to base/outside. */
 struct place {
@@ -240,15 +228,15 @@ static void outputs_go_nowhere_else(struct place *place)
 
 static void test_outputs(void **state)
 {
-    has_openat2 = true;
+    openat2_denial = 0;
     outputs_go_nowhere_else(*state);
 }
 
 static void test_outputs_without_openat2(void **state)
 {
-    has_openat2 = false;
+    openat2_denial = ENOSYS;
     outputs_go_nowhere_else(*state);
-    has_openat2 = true;
+    openat2_denial = 0;
 }
 
 /* ---- what we read ---- */

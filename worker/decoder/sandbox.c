@@ -12,23 +12,23 @@ void sandbox_note(struct confinement *confinement, enum confinement_part part, i
     confinement->number[part] = number;
 }
 
-#define SORTED 1024 /* more bytes than the C library sorts on its stack */
-
 static int compare(const void *a, const void *b)
 {
-    return *(const int *)a - *(const int *)b;
+    return *(const unsigned char *)a - *(const unsigned char *)b;
 }
 
 /* What the C library would do the first time that it is needed, and cannot do any more. */
 static void do_late_things_early(void)
 {
-    int numbers[SORTED] = {1};
-    qsort(numbers, SORTED, sizeof *numbers, compare); /* asks how much memory the machine has */
-    tzset();                                          /* gmtime() too reads the time zone */
+    unsigned char much[2048] = {0};
     /* Out of memory it would make another arena, and count the processors for that. */
     (void)mallopt(M_ARENA_MAX, 1);
     /* A library's message on stdout would ask what kind of file that is. */
     (void)setvbuf(stdout, NULL, _IONBF, 0);
+    /* A sort of more than 1,024 bytes would ask how much memory the machine has (glibc before 2.37). */
+    qsort(much, sizeof much, 1, compare);
+    /* gmtime(), for the date of a colour profile, would read the time zone. */
+    tzset();
 }
 
 bool sandbox_enter(const struct sandbox_limits *limits, pid_t worker, int first_free,
