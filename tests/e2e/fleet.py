@@ -81,6 +81,7 @@ class Process:
         except ProcessLookupError:
             pass
         self.popen.wait()
+        harness.assert_no_forbidden_calls(self.stderr_path)
 
     def port(self):
         """Where /livez, /readyz and /metrics are, with MetricsListen 127.0.0.1:0."""

@@ -41,6 +41,7 @@ class Case(unittest.TestCase):
         done = subprocess.CompletedProcess(result.args, result.returncode, stdout, stderr)
         expected = (0, 1) if status is None else (status,)
         self.assertIn(done.returncode, expected, "stdout: %s\nstderr: %s" % (stdout, stderr))
+        assert_no_forbidden_calls(os.path.join(out or self.out, "ImageExtractor.out"))
         return done
 
     def assertSameOutputs(self, a, b):
@@ -48,6 +49,14 @@ class Case(unittest.TestCase):
         self.assertEqual(sorted(left), sorted(right))
         for name in left:
             self.assertEqual(left[name], right[name], name + " differs")
+
+
+def assert_no_forbidden_calls(log):
+    """No decoder was ended by its confinement: one of ours would lack a system call that it needs."""
+    if os.path.exists(log):
+        with open(log, encoding="utf-8", errors="replace") as file:
+            ended = sum("code=forbidden_call" in line for line in file)
+        assert ended == 0, "decoders were ended %d times by their confinement (sandbox_seccomp.c)" % ended
 
 
 def start(*flags, home, out, **more):

@@ -55,6 +55,7 @@ class Poison(harness.Case):
         stdout, stderr = run.communicate()
         watch.end()
         self.assertIn(run.returncode, (0, 1), "stdout: %s\nstderr: %s" % (stdout, stderr))
+        harness.assert_no_forbidden_calls(os.path.join(out, "ImageExtractor.out"))
         return stdout, watch
 
     def check_costs(self, watch):

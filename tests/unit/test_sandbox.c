@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -97,6 +98,38 @@ static void abort_is_a_crash_of_its_own(void **state)
     int status = in_child(end_by_abort);
     assert_true(WIFSIGNALED(status));
     assert_int_equal(WTERMSIG(status), SIGABRT);
+}
+
+static int compare(const void *a, const void *b)
+{
+    return *(const int *)a - *(const int *)b;
+}
+
+/* What the C library does in another way the first time. */
+static void use_the_library(void)
+{
+    enum { MANY = 100000 };
+    enter(100);
+    char text[512];
+    time_t now = 0;
+    struct tm parts;
+    int *numbers = calloc(MANY, sizeof *numbers);
+    if (numbers == NULL || gmtime_r(&now, &parts) == NULL || localtime_r(&now, &parts) == NULL)
+        _exit(3);
+    qsort(numbers, MANY, sizeof *numbers, compare);
+    (void)snprintf(text, sizeof text, "%s %.40f %ls", strerror(ENOSPC), 1e300 / 3, L"wide");
+    (void)printf("%s\n", text);
+    (void)fprintf(stderr, "%s", "");
+    free(numbers);
+    _exit(REACHED);
+}
+
+static void the_c_library_can_still_be_used(void **state)
+{
+    (void)state;
+    int status = in_child(use_the_library);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), REACHED);
 }
 
 #ifndef __SANITIZE_ADDRESS__
@@ -217,6 +250,7 @@ int main(void)
         cmocka_unit_test(cpu_time_ends_the_process),
         cmocka_unit_test(another_call_ends_the_process),
         cmocka_unit_test(abort_is_a_crash_of_its_own),
+        cmocka_unit_test(the_c_library_can_still_be_used),
         cmocka_unit_test(memory_that_runs_out_is_told_not_deadly),
         cmocka_unit_test(limits_and_privileges_are_as_they_say),
         cmocka_unit_test(a_worker_that_is_gone_is_found),

@@ -4,6 +4,7 @@
 #include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 void sandbox_note(struct confinement *confinement, enum confinement_part part, int number)
 {
@@ -26,6 +27,8 @@ static void do_late_things_early(void)
     (void)setvbuf(stdout, NULL, _IONBF, 0);
     /* A sort of more than 1,024 bytes would ask how much memory the machine has (glibc before 2.37). */
     qsort(much, sizeof much, 1, compare);
+    /* gmtime(), for the date of a colour profile, would read the time zone. */
+    tzset();
 }
 
 bool sandbox_enter(const struct sandbox_limits *limits, pid_t worker, int first_free,
