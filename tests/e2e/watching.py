@@ -4,7 +4,7 @@ import os
 import threading
 import time
 
-EVERY_S = 0.02
+EVERY_S = 0.005
 
 
 def status_kib(pid, field):

@@ -64,6 +64,16 @@ static struct pool_options options_of(const char *path)
                                  .file_bytes = 1u << 20};
 }
 
+/* A pool whose decoders do as `mode` says. */
+static struct pool *start_in(const char *mode, const struct pool_options *options)
+{
+    struct pool *pool;
+    struct error err;
+    set_mode(mode);
+    assert_true(pool_start(&pool, options, &err));
+    return pool;
+}
+
 /* Send one request, and return the event that ends it. */
 static struct pool_event outcome(struct pool *pool)
 {
@@ -101,11 +111,8 @@ static void each_way_to_end_has_its_cause_and_a_successor(void **state)
         {"huge", CODE_DECODER_PROTOCOL}, {"close", CODE_DECODER_PROTOCOL},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct pool *pool;
-        struct error err;
-        struct pool_options options = options_of(program);
-        set_mode(cases[i].mode);
-        assert_true(pool_start(&pool, &options, &err));
+        const struct pool_options options = options_of(program);
+        struct pool *pool = start_in(cases[i].mode, &options);
         for (int round = 0; round < 3; round++) { /* two decoders: the third is a successor */
             struct pool_event event = outcome(pool);
             assert_int_equal(event.kind, POOL_DIED);
@@ -121,15 +128,13 @@ static void each_way_to_end_has_its_cause_and_a_successor(void **state)
 static void frames_without_end_meet_the_limit_of_the_file(void **state)
 {
     (void)state;
-    struct pool *pool;
     struct error err;
     struct buffer request = {0};
     struct pool_options options = options_of(program);
     struct pool_event event;
     int frames = 0;
     options.file_seconds = 2;
-    set_mode("frames");
-    assert_true(pool_start(&pool, &options, &err));
+    struct pool *pool = start_in("frames", &options);
     wire_write_frame_request(&request, &(struct wire_frame_request){.frame_index = 0});
     pool_send(pool, 0, &request, NULL, 0, true);
     for (;;) {
@@ -151,13 +156,11 @@ static void frames_without_end_meet_the_limit_of_the_file(void **state)
 static void a_fresh_decoder_is_one_without_a_file(void **state)
 {
     (void)state;
-    struct pool *pool;
     struct error err;
     struct buffer request = {0};
-    struct pool_options options = options_of(program);
+    const struct pool_options options = options_of(program);
     struct pool_event event;
-    set_mode("frames");
-    assert_true(pool_start(&pool, &options, &err));
+    struct pool *pool = start_in("frames", &options);
     wire_write_frame_request(&request, &(struct wire_frame_request){.frame_index = 0});
     for (int slot = 0; slot < 2; slot++) {
         assert_int_equal(pool_fresh_slot(pool), slot);
@@ -182,11 +185,9 @@ static void a_fresh_decoder_is_one_without_a_file(void **state)
 static void an_answer_nobody_asked_for_ends_the_decoder(void **state)
 {
     (void)state;
-    struct pool *pool;
     struct error err;
-    struct pool_options options = options_of(program);
-    set_mode("early");
-    assert_true(pool_start(&pool, &options, &err));
+    const struct pool_options options = options_of(program);
+    struct pool *pool = start_in("early", &options);
     struct pool_event event = outcome(pool);
     assert_int_equal(event.kind, POOL_REPLY);
     assert_int_equal(event.type, WIRE_INSPECTED);
@@ -211,14 +212,11 @@ static pid_t find_decoder_process(void)
 static void limits_of_a_decoder_move_with_its_requests(void **state)
 {
     (void)state;
-    struct pool *pool;
-    struct error err;
     struct rlimit limit;
     struct pool_options options = options_of(program);
     options.count = 1;
     options.seconds = 7;
-    set_mode("early");
-    assert_true(pool_start(&pool, &options, &err));
+    struct pool *pool = start_in("early", &options);
     pid_t decoder = find_decoder_process();
     assert_int_equal(prlimit(decoder, RLIMIT_CPU, NULL, &limit), 0);
     assert_true(limit.rlim_cur == RLIM_INFINITY); /* the real one has limited itself */

@@ -250,7 +250,7 @@ static void test_every_run_is_found(void **state)
     free(runs);
 }
 
-/* A quarter of the literals is counted: where that says little of the others, the stream is longer, but
+/* An eighth of the literals is counted: where that says little of the others, the stream is longer, but
  * whole, and within its room. */
 static void test_estimated_codes(void **state)
 {

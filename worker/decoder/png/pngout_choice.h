@@ -24,7 +24,8 @@ struct pngout_choice {
     enum pngout_method method;
 };
 
-/* Compresses `length` bytes, at most PNGOUT_SAMPLE_BYTES_MAX, and says how many come out. */
+/* Compresses `length` bytes, at most PNGOUT_SAMPLE_BYTES_MAX, and says how many come out. Not asked about
+ * PNGOUT_FAST, whose size its repetitions tell. */
 typedef size_t pngout_trial_fn(void *context, enum pngout_method method, const struct pngout_layout *layout,
                                const uint8_t *in, size_t length);
 

@@ -32,7 +32,7 @@ static void count_all(uint32_t (*counts)[256], const uint8_t *in, size_t length)
         counts[0][in[i]]++;
 }
 
-/* Of literals `from` to `to`, those in every fourth stretch of the input, or those in the others. */
+/* Of literals `from` to `to`, those in every SHARE-th stretch of the input, or those in the others. */
 static void count_some(uint32_t (*counts)[256], const uint8_t *in, size_t from, size_t to, bool others)
 {
     while (from < to) {

@@ -113,8 +113,9 @@ static inline void pngout_sequences_add(struct pngout_sequences *s, size_t liter
 }
 
 /* `rest` literals behind the last repetition; then count them all, in what stands from in + begin on. Where
- * `may_estimate`, and enough of nearly all values are there, only a quarter of them is counted: counting
- * takes a fourth of a compressor's time, and the code comes out the same but for chance. */
+ * `may_estimate`, and enough of nearly all values are there, only an eighth of them is counted: counting
+ * all takes a fourth of a compressor's time, and the code comes out the same but for chance. Not where they
+ * are short: finding those to leave out takes as long as counting them. */
 void pngout_sequences_end(struct pngout_sequences *sequences, const uint8_t *in, size_t begin, size_t rest,
                           bool may_estimate);
 
