@@ -188,26 +188,26 @@ void render_window_plan(struct render_window *window, const struct codec_samples
 /* ---- rows ------------------------------------------------------------------------------------------- */
 
 /* One loop for each type of sample and each width of the output. */
-#define DEFINE_ROWS(suffix, type)                                                          \
-    static void row_16_##suffix(const type *restrict in, size_t count, type lowest,        \
-                                const uint16_t *restrict table, uint8_t *restrict out)     \
-    {                                                                                      \
-        for (size_t i = 0; i < count; i++)                                                 \
-            memcpy(out + 2 * i, &table[(uint16_t)(in[i] - lowest)], 2);                    \
-    }                                                                                      \
-    static void row_8_##suffix(const type *restrict in, size_t count, type lowest,         \
-                               const uint16_t *restrict table, uint8_t *restrict out)      \
-    {                                                                                      \
-        for (size_t i = 0; i < count; i++)                                                 \
-            out[i] = (uint8_t)table[(uint16_t)(in[i] - lowest)];                           \
-    }                                                                                      \
-    static void row_##suffix(const void *in, size_t count, const struct render_plan *plan, \
-                             const uint16_t *table, uint8_t *out)                          \
-    {                                                                                      \
-        if (plan->is_16_bit)                                                               \
-            row_16_##suffix(in, count, (type)plan->lowest, table, out);                    \
-        else                                                                               \
-            row_8_##suffix(in, count, (type)plan->lowest, table, out);                     \
+#define UNROLLED _Pragma("GCC unroll 8")
+#define DEFINE_ROWS(suffix, type)                                                                        \
+    static void row_16_##suffix(const type *restrict in, size_t count, type lowest,                      \
+                                const uint16_t *restrict table, uint8_t *restrict out)                   \
+    {                                                                                                    \
+        UNROLLED for (size_t i = 0; i < count; i++)                                                      \
+            memcpy(out + 2 * i, &table[(uint16_t)(in[i] - lowest)], 2);                                  \
+    }                                                                                                    \
+    static void row_8_##suffix(const type *restrict in, size_t count, type lowest,                       \
+                               const uint16_t *restrict table, uint8_t *restrict out)                    \
+    {                                                                                                    \
+        UNROLLED for (size_t i = 0; i < count; i++) out[i] = (uint8_t)table[(uint16_t)(in[i] - lowest)]; \
+    }                                                                                                    \
+    static void row_##suffix(const void *in, size_t count, const struct render_plan *plan,               \
+                             const uint16_t *table, uint8_t *out)                                        \
+    {                                                                                                    \
+        if (plan->is_16_bit)                                                                             \
+            row_16_##suffix(in, count, (type)plan->lowest, table, out);                                  \
+        else                                                                                             \
+            row_8_##suffix(in, count, (type)plan->lowest, table, out);                                   \
     }
 
 DEFINE_ROWS(u8, uint8_t)
