@@ -30,6 +30,8 @@
 #define HEADER_BYTES 90.0 /* of a block of literals and repetitions */
 /* A drawing, a mask: the sample says little of what is far apart, and any search is quick. */
 #define IS_REDUNDANT(size, length) ((size) < (double)(length) / 9)
+/* So little is left that the better search is quick as well. */
+#define IS_SPARSE(size, length) ((size) < (double)(length) / 16)
 
 struct best {
     enum pngout_filter filter;
@@ -179,12 +181,12 @@ static size_t choose_grey(const struct pngout_chooser *c, struct pngout_choice *
     if (runs.size > (double)length / 4 && is_hopeless(c, runs.size))
         return 1;
     runs.size = size_as_runs(c, c->sample, runs.filter, &length);
-    bool is_redundant = IS_REDUNDANT(runs.size, length), is_dense = runs.size < (double)length / 4;
-    enum pngout_method method = is_redundant ? PNGOUT_DENSE : PNGOUT_FAST;
+    bool is_sparse = IS_SPARSE(runs.size, length), is_dense = runs.size < (double)length / 4;
+    enum pngout_method method = is_sparse ? PNGOUT_DENSE : PNGOUT_FAST;
     struct best search = is_dense ? best_for_search(c, method) : quick_search(c, c->sample, runs.size);
     choices[1] = (struct pngout_choice){search.filter, method};
     bool is_close = search.size < runs.size * DOUBT && runs.size < search.size * DOUBT;
-    if (is_redundant || (is_close && c->image_bytes <= SMALL_IMAGE_BYTES))
+    if (is_sparse || (is_close && c->image_bytes <= SMALL_IMAGE_BYTES))
         return 2;
     if (is_dense ? runs.size > search.size * RUNS_GAIN_DENSE
                  : runs.size > search.size * RUNS_GAIN &&
