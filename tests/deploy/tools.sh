@@ -1,0 +1,159 @@
+#!/bin/sh
+# tools.sh: the tools of the deployment's tests that Debian has no package of, made from the registries of Go and PyPI.
+#
+#     tests/deploy/tools.sh [TOOL...]
+#
+#     helm           renders and checks the chart; made so that its default Kubernetes is a current one
+#     kubeconform    checks manifests against schemas
+#     validate       kubernetes-validate, which has Kubernetes's schemas with it, and needs no go
+#     schemas        the schemas for kubeconform: Kubernetes's, and those of KEDA's and the Prometheus operator's resources
+#     cluster        kube-apiserver, kube-controller-manager, kube-scheduler, etcd and kwok, for cluster.sh (15 minutes of two cores)
+#     keda           KEDA's operator, its metrics adapter, and a program around its Kafka scaler, for keda.sh (10 minutes)
+#
+# Without a name: helm, kubeconform, validate and schemas, which take some minutes on a new machine. What a tool is made of is kept
+# by version in $NIFFLER_CACHE (or ${XDG_CACHE_HOME:-~/.cache}/niffler-png)/tools, and linked from build/tools.
+# Ends with 77 when one cannot be made, because there is no go, no python3-venv or no network, and says which.
+set -eu
+here=$(cd -- "$(dirname -- "$0")" && pwd)
+cd -- "$here/../.."
+
+HELM=3.22.0
+KUBECONFORM=0.8.0
+KUBERNETES_VALIDATE=1.37.0
+KEDA=2.21.0
+PROMETHEUS_OPERATOR=0.85.0
+KUBERNETES=37.2 # 1.37.2; its libraries are 0.37.2
+ETCD=3.7.3      # Debian's 3.4 lacks a call that kwok's watches need
+KWOK=0.8.0
+
+cache=${NIFFLER_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/niffler-png}/tools
+place=$PWD/build/tools
+validate=kubernetes-validate-$KUBERNETES_VALIDATE
+flags="-s -w" # the same for all, or Go compiles what they share again
+work=
+trap '[ -z "$work" ] || rm -rf "$work"' EXIT
+trap 'exit 130' INT TERM
+
+lacks() {
+    echo "tools.sh: $*" >&2
+    return 1
+}
+
+# make_once NAME FUNCTION: FUNCTION puts files into $work/out, which becomes the folder NAME of the cache.
+make_once() {
+    if [ ! -d "$cache/$1" ]; then
+        echo "tools.sh: making $1"
+        work=$(mktemp -d "$cache/making-XXXXXX")
+        mkdir "$work/out"
+        "$2" || { rm -rf "$work"; work=; lacks "cannot make $1"; return 1; }
+        # Two that made it at the same time: the first one's is kept.
+        mv -T "$work/out" "$cache/$1" 2>/dev/null || [ -d "$cache/$1" ] || return 1
+        rm -rf "$work"
+        work=
+    fi
+    for file in "$cache/$1"/*; do
+        case $1 in
+        schemas-*) ln -sfn "$cache/$1" "$place/schemas"; break ;;
+        *) ln -sf "$file" "$place/bin/" ;;
+        esac
+    done
+}
+
+with_go() {
+    command -v go >/dev/null 2>&1 || lacks "there is no go"
+}
+
+# module PATH@VERSION: -> its folder in Go's cache, fetched when it is not there
+module() {
+    go mod download -json "$1" | sed -n 's/^\t"Dir": "\(.*\)",*$/\1/p'
+}
+
+make_helm() {
+    with_go || return 1
+    l=helm.sh/helm/v3/pkg
+    # Without these it renders as for Kubernetes 1.20, and the chart's kubeVersion refuses that.
+    GOBIN=$work/out go install -trimpath -ldflags "$flags -X $l/chartutil.k8sVersionMajor=1 -X $l/chartutil.k8sVersionMinor=37 \
+-X $l/lint/rules.k8sVersionMajor=1 -X $l/lint/rules.k8sVersionMinor=37" "helm.sh/helm/v3/cmd/helm@v$HELM"
+}
+
+make_kubeconform() {
+    with_go || return 1
+    GOBIN=$work/out go install -trimpath -ldflags "$flags" "github.com/yannh/kubeconform/cmd/kubeconform@v$KUBECONFORM"
+}
+
+# A Python of its own finds its packages by where it lies; the script beside it names a folder that is moved away.
+make_validate() {
+    python3 -m venv "$work/out/.venv" && "$work/out/.venv/bin/pip" install -q "kubernetes-validate==$KUBERNETES_VALIDATE" || return 1
+    printf '#!/bin/sh\nexec "%s" -m kubernetes_validate "$@"\n' "$cache/$validate/.venv/bin/python3" >"$work/out/kubernetes-validate"
+    chmod +x "$work/out/kubernetes-validate"
+}
+
+make_schemas() {
+    with_go || return 1
+    keda=$(module "github.com/kedacore/keda/v2@v$KEDA") &&
+        prometheus=$(module "github.com/prometheus-operator/prometheus-operator@v$PROMETHEUS_OPERATOR") || return 1
+    "$cache/$validate/.venv/bin/python3" "$here/make_schemas.py" "$work/out" "$keda/config/crd/bases"/*.yaml \
+        "$prometheus/example/prometheus-operator-crd"/*_podmonitors.yaml "$prometheus/example/prometheus-operator-crd"/*_prometheusrules.yaml
+}
+
+# KEDA's replaces name versions, so it builds in its own folder. The program around its scaler is laid over that folder,
+# and needs no list of versions of its own.
+make_keda() {
+    with_go || return 1
+    keda=$(module "github.com/kedacore/keda/v2@v$KEDA") || return 1
+    printf '{"Replace": {"%s": "%s"}}\n' "$keda/cmd/kafkalag/main.go" "$here/kafkalag.go" >"$work/overlay.json"
+    for command in kafkalag operator adapter; do
+        (cd "$keda" && go build -trimpath -ldflags "$flags" -overlay "$work/overlay.json" -o "$work/out/keda-$command" "./cmd/$command") ||
+            return 1
+    done
+}
+
+# Kubernetes names its own parts by folders that its module does not hold: cluster/ names them by versions.
+make_kube() {
+    with_go || return 1
+    mkdir "$work/kube"
+    cp "$here/cluster/go.mod" "$here/cluster/go.sum" "$work/kube/"
+    version=k8s.io/component-base/version
+    for command in kube-apiserver kube-controller-manager kube-scheduler; do
+        (cd "$work/kube" && go build -trimpath -ldflags "$flags -X $version.gitVersion=v1.$KUBERNETES -X $version.gitMajor=1 \
+-X $version.gitMinor=${KUBERNETES%.*}" -o "$work/out/$command" "k8s.io/kubernetes/cmd/$command") || return 1
+    done
+}
+
+make_etcd() {
+    with_go || return 1
+    mkdir "$work/etcd"
+    cp "$here/etcd/go.mod" "$here/etcd/go.sum" "$work/etcd/"
+    (cd "$work/etcd" && go build -trimpath -ldflags "$flags" -o "$work/out/etcd" go.etcd.io/etcd/server/v3)
+}
+
+make_kwok() {
+    with_go || return 1
+    kwok=$(module "sigs.k8s.io/kwok@v$KWOK") || return 1
+    (cd "$kwok" && go build -trimpath -ldflags "$flags" -o "$work/out/kwok" ./cmd/kwok)
+}
+
+make_tool() {
+    case $1 in
+    helm) make_once "helm-$HELM" make_helm ;;
+    kubeconform) make_once "kubeconform-$KUBECONFORM" make_kubeconform ;;
+    validate) make_once "$validate" make_validate ;;
+    schemas) make_tool validate && make_once "schemas-$KUBERNETES_VALIDATE-$KEDA-$PROMETHEUS_OPERATOR" make_schemas ;;
+    cluster)
+        make_once "etcd-$ETCD" make_etcd && make_once "kwok-$KWOK" make_kwok && make_once "kubernetes-1.$KUBERNETES" make_kube
+        ;;
+    keda) make_once "keda-$KEDA-$(sha256sum <"$here/kafkalag.go" | cut -c 1-12)" make_keda ;;
+    *) echo "usage: tests/deploy/tools.sh [helm|kubeconform|validate|schemas|cluster|keda]..." >&2; exit 2 ;;
+    esac
+}
+
+mkdir -p "$cache" "$place/bin"
+[ $# -gt 0 ] || set -- helm kubeconform validate schemas
+missing=
+for tool in "$@"; do
+    make_tool "$tool" || missing="$missing $tool"
+done
+if [ -n "$missing" ]; then
+    echo "tools.sh: not to be had here:$missing" >&2
+    exit 77
+fi
