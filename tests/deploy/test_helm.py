@@ -168,7 +168,9 @@ class Policy(Case):
             self.assertNotIn(field, spec)
         pod = spec["securityContext"]
         self.assertIs(pod["runAsNonRoot"], True)
-        self.assertGreater(pod["runAsUser"], 0)
+        for field in ("runAsUser", "runAsGroup", "fsGroup"):
+            self.assertIsInstance(pod[field], int, "a large number is printed as 1e+09")
+            self.assertGreater(pod[field], 0)
         self.assertEqual(pod["seccompProfile"], {"type": "RuntimeDefault"})
         for volume in spec["volumes"]:
             self.assertTrue({"configMap", "secret", "emptyDir", "persistentVolumeClaim"} & set(volume), volume)
@@ -472,7 +474,7 @@ NEEDED = {"Lint": [HELM], "Schemas": [HELM, KUBECONFORM, SCHEMAS], "Policy": [HE
 
 
 if __name__ == "__main__":
-    lacking = [tool for name in sys.argv[1:] for tool in NEEDED[name] if not os.path.exists(tool)]
+    lacking = [tool for name in sys.argv[1:] for tool in NEEDED[name.split(".")[0]] if not os.path.exists(tool)]
     if lacking:
         print("skipped: tests/deploy/tools.sh has not made " + ", ".join(os.path.basename(tool) for tool in lacking))
         sys.exit(77)

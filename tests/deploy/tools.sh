@@ -93,7 +93,12 @@ make_schemas() {
     keda=$(module "github.com/kedacore/keda/v2@v$KEDA") &&
         prometheus=$(module "github.com/prometheus-operator/prometheus-operator@v$PROMETHEUS_OPERATOR") || return 1
     "$cache/$validate/.venv/bin/python3" "$here/make_schemas.py" "$work/out" "$keda/config/crd/bases"/*.yaml \
-        "$prometheus/example/prometheus-operator-crd"/*_podmonitors.yaml "$prometheus/example/prometheus-operator-crd"/*_prometheusrules.yaml
+        "$prometheus/example/prometheus-operator-crd"/*_podmonitors.yaml "$prometheus/example/prometheus-operator-crd"/*_prometheusrules.yaml || return 1
+    # The definitions themselves, for a cluster.
+    mkdir "$work/out/definitions"
+    cp "$keda/config/crd/bases"/*_scaledobjects.yaml "$keda/config/crd/bases"/*_scaledjobs.yaml "$keda/config/crd/bases"/*triggerauthentications.yaml \
+        "$prometheus/example/prometheus-operator-crd"/*_podmonitors.yaml "$prometheus/example/prometheus-operator-crd"/*_prometheusrules.yaml \
+        "$work/out/definitions/"
 }
 
 # KEDA's replaces name versions, so it builds in its own folder. The program around its scaler is laid over that folder,
@@ -130,7 +135,13 @@ make_etcd() {
 make_kwok() {
     with_go || return 1
     kwok=$(module "sigs.k8s.io/kwok@v$KWOK") || return 1
-    (cd "$kwok" && go build -trimpath -ldflags "$flags" -o "$work/out/kwok" ./cmd/kwok)
+    (cd "$kwok" && go build -trimpath -ldflags "$flags" -o "$work/out/kwok" ./cmd/kwok) || return 1
+    # What its nodes and pods go through: ready at once, ended when their job is, gone when they are to go.
+    for stage in node/fast/node-initialize node/heartbeat-with-lease/node-heartbeat-with-lease pod/fast/pod-ready \
+        pod/fast/pod-complete pod/fast/pod-delete; do
+        cat "$kwok/kustomize/stage/$stage.yaml" || return 1
+        printf '\n---\n'
+    done >"$work/out/kwok-stages.yaml"
 }
 
 make_tool() {
