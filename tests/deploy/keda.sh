@@ -18,10 +18,10 @@ half=$((partitions / 2))
 
 [ -x "$build/niffler-png" ] || { echo "skipped: $build has no niffler-png (NIFFLER_BUILD)"; exit 77; }
 if [ "${1-}" = --scaler ]; then
-    skip_without helm keda
+    skip_without helm kafkalag
 else
     command -v kubectl >/dev/null 2>&1 || { echo "skipped: there is no kubectl"; exit 77; }
-    skip_without helm schemas keda cluster
+    skip_without helm schemas kafkalag keda cluster
 fi
 
 # ---- a broker, files, the program ----

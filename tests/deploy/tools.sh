@@ -8,7 +8,8 @@
 #     validate       kubernetes-validate, which has Kubernetes's schemas with it, and needs no go
 #     schemas        the schemas for kubeconform: Kubernetes's, and those of KEDA's and the Prometheus operator's resources
 #     cluster        kube-apiserver, kube-controller-manager, kube-scheduler, etcd and kwok, for cluster.sh (15 minutes of two cores)
-#     keda           KEDA's operator, its metrics adapter, and a program around its Kafka scaler, for keda.sh (10 minutes)
+#     kafkalag       a program around KEDA's Kafka scaler, for keda.sh
+#     keda           KEDA's operator and its metrics adapter, for keda.sh (10 minutes)
 #
 # Without a name: helm, kubeconform, validate and schemas, which take some minutes on a new machine. What a tool is made of is kept
 # by version in $NIFFLER_CACHE (or ${XDG_CACHE_HOME:-~/.cache}/niffler-png)/tools, and linked from build/tools.
@@ -101,16 +102,24 @@ make_schemas() {
         "$work/out/definitions/"
 }
 
-# KEDA's replaces name versions, so it builds in its own folder. The program around its scaler is laid over that folder,
-# and needs no list of versions of its own.
+# KEDA's replaces name versions, so it builds in its own folder.
 make_keda() {
     with_go || return 1
     keda=$(module "github.com/kedacore/keda/v2@v$KEDA") || return 1
-    printf '{"Replace": {"%s": "%s"}}\n' "$keda/cmd/kafkalag/main.go" "$here/kafkalag.go" >"$work/overlay.json"
-    for command in kafkalag operator adapter; do
-        (cd "$keda" && go build -trimpath -ldflags "$flags" -overlay "$work/overlay.json" -o "$work/out/keda-$command" "./cmd/$command") ||
-            return 1
+    for command in operator adapter; do
+        (cd "$keda" && go build -trimpath -ldflags "$flags" -o "$work/out/keda-$command" "./cmd/$command") || return 1
     done
+}
+
+# In a copy, without the other scalers, for which Go would compile what every cloud has. This one is as it was.
+make_kafkalag() {
+    with_go || return 1
+    keda=$(module "github.com/kedacore/keda/v2@v$KEDA") || return 1
+    mkdir -p "$work/keda/cmd/kafkalag"
+    cp -r "$keda/go.mod" "$keda/go.sum" "$keda/apis" "$keda/pkg" "$keda/version" "$work/keda/" && chmod -R u+w "$work/keda" || return 1
+    find "$work/keda/pkg/scalers" -maxdepth 1 -name '*.go' ! -name kafka_scaler.go ! -name scaler.go -delete
+    cp "$here/kafkalag.go" "$work/keda/cmd/kafkalag/main.go"
+    (cd "$work/keda" && go build -trimpath -ldflags "$flags" -o "$work/out/keda-kafkalag" ./cmd/kafkalag)
 }
 
 # Kubernetes names its own parts by folders that its module does not hold: cluster/ names them by versions.
@@ -153,8 +162,9 @@ make_tool() {
     cluster)
         make_once "etcd-$ETCD" make_etcd && make_once "kwok-$KWOK" make_kwok && make_once "kubernetes-1.$KUBERNETES" make_kube
         ;;
-    keda) make_once "keda-$KEDA-$(sha256sum <"$here/kafkalag.go" | cut -c 1-12)" make_keda ;;
-    *) echo "usage: tests/deploy/tools.sh [helm|kubeconform|validate|schemas|cluster|keda]..." >&2; exit 2 ;;
+    keda) make_once "keda-$KEDA" make_keda ;;
+    kafkalag) make_once "kafkalag-$KEDA-$(sha256sum <"$here/kafkalag.go" | cut -c 1-12)" make_kafkalag ;;
+    *) echo "usage: tests/deploy/tools.sh [helm|kubeconform|validate|schemas|kafkalag|cluster|keda]..." >&2; exit 2 ;;
     esac
 }
 
