@@ -129,9 +129,14 @@ await 60 "four workers again" replicas_ready 4
 # ---- scaled ----
 
 helm upgrade fleet "$chart" --namespace fleet --reuse-values --set keda.enabled=true --wait --timeout 120s >/dev/null
-replicas_ready 4 || die "the number of workers went back when KEDA was enabled"
-kubectl --namespace fleet get scaledobject fleet-niffler-png-worker -o jsonpath='{.spec.maxReplicaCount}' | grep -qx 16 || die "no ScaledObject"
-say "with keda.enabled the four workers stay until KEDA says otherwise"
+[ "$(kubectl --namespace fleet get scaledobject fleet-niffler-png-worker -o 'jsonpath={.spec.maxReplicaCount}')" = 16 ] || die "no ScaledObject"
+say "keda.enabled: $(worker_field '{.spec.replicas}') workers until KEDA says otherwise"
+# As a scaler does.
+kubectl --namespace fleet scale deployment fleet-niffler-png-worker --replicas=3 >/dev/null
+await 60 "three workers" replicas_ready 3
+helm upgrade fleet "$chart" --namespace fleet --reuse-values --set settings.LogLevel=warn --wait --timeout 120s >/dev/null
+replicas_ready 3 || die "an upgrade undid what the scaler did"
+say "an upgrade leaves the three workers that a scaler wanted"
 
 # ---- uninstall ----
 
