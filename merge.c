@@ -60,15 +60,20 @@ static struct slice slice_of(const struct merge *merge, uint32_t index)
 
 /* ---- opening a slice's state ---- */
 
+static bool lies_there(const char *path)
+{
+    struct stat status;
+    return nolink_stat(AT_FDCWD, path, &status) == 0;
+}
+
 /* *store is NULL where there is none: to open would be to make it. */
 static bool open_slice(const struct merge *merge, uint32_t index, struct store **store, struct error *err)
 {
     const struct slice slice = slice_of(merge, index);
     bool is_durable = merge->local.settings->durability != DURABILITY_NONE;
     char *path = local_run_state_path(&merge->local, &slice, err);
-    struct stat status;
     *store = NULL;
-    bool ok = path != NULL && (nolink_stat(AT_FDCWD, path, &status) != 0 ||
+    bool ok = path != NULL && (!lies_there(path) ||
                                (store_open(store, path, err) && store_set_durable(*store, is_durable, err)));
     free(path);
     return ok || error_prefix(err, "slice %" PRIu32 "/%" PRIu32, index, merge->array.count);
@@ -222,12 +227,23 @@ static bool check_names(struct merge *merge, const struct facts *facts, const ch
                      "the state in which merge keeps the names of pictures is gone: run all slices again");
 }
 
+/* The state of the whole, which a merge or an extract before has left. */
+static bool open_if_there(struct merge *merge, struct error *err)
+{
+    const struct slice whole = {0};
+    char *path = local_run_state_path(&merge->local, &whole, err);
+    bool ok = path != NULL && (!lies_there(path) || local_run_open_store(&merge->local, &whole, err));
+    free(path);
+    return ok;
+}
+
 static bool check_slices(struct merge *merge, struct error *err)
 {
     struct findings found = {0};
     struct facts facts = {0};
     char *merged = NULL;
-    bool ok = store_get(merge->local.store, "array", &merged, err);
+    bool ok = open_if_there(merge, err) &&
+              (merge->local.store == NULL || store_get(merge->local.store, "array", &merged, err));
     for (uint32_t i = 0; ok && i < merge->array.count; i++) {
         struct store *store;
         ok = open_slice(merge, i, &store, err) && read_facts(store, &facts, err);
@@ -294,9 +310,10 @@ static bool merge_all(struct merge *merge, uint32_t count, int *exit_status, str
 {
     const struct slice whole = {0};
     struct local_run *local = &merge->local;
-    if (!check_array(merge, count, exit_status, err) || !local_run_open_store(local, &whole, err) ||
-        !check_slices(merge, err) || !complete_finish_tables(local->store, local->output_dir, err) ||
-        !local_run_open_job(local, err) || !local_run_take_settings(local, err) || !merge_slices(merge, err))
+    if (!check_array(merge, count, exit_status, err) || !check_slices(merge, err) ||
+        (local->store == NULL && !local_run_open_store(local, &whole, err)) ||
+        !complete_finish_tables(local->store, local->output_dir, err) || !local_run_open_job(local, err) ||
+        !local_run_take_settings(local, err) || !merge_slices(merge, err))
         return false;
     outputs_sweep_drafts(local->output_dir); /* of slices that were killed */
     int status = EXIT_STATUS_WORLD_FAILED;

@@ -139,13 +139,13 @@ class Merged(Sliced):
 
 class Killed(Sliced):
     def test_slices_killed_at_any_moment_and_resumed(self):
-        self.samples("--ct", "60")
+        self.samples("--ct", "40")
         began = time.monotonic()
         fresh, _ = self.fresh()
         length = time.monotonic() - began
         dice = random.Random(8)
         kills = 0
-        for _ in range(12):
+        for _ in range(8):
             run = self.start_slice(dice.randrange(2), 2)
             try:
                 run.communicate(timeout=dice.uniform(0, 0.6) * length)
