@@ -102,13 +102,14 @@ class Slices(SlurmCase):
         fresh = self.fresh()
         self.write_program('case $slice in\n'
                            '1/3) exit 2 ;;\n'
-                           '2/3) touch "$marks/begun"; exec sleep 600 ;;\n'
+                           '2/3) trap "exit 3" TERM; touch "$marks/begun"; while :; do sleep 0.1; done ;;\n'
                            'esac\nexec "$real" "$@"')
         (array, merge), _ = self.submit("slices", "-n", "3", "-c", "1", "--time=5", flags=self.flags())
         wait_until(lambda: os.path.exists(os.path.join(self.folder, "begun")), 60, "the task that is to be cancelled runs")
         self.slurm.run("scancel", array + "_2")
         states = self.wait_for(*self.tasks(array, 3), merge)
         self.assertEqual(states, ["COMPLETED", "FAILED", "CANCELLED", "FAILED"])
+        self.assertNotEqual(self.slurm.details(array + "_2")["Restarts"], "1")  # a signal from a person is no failure
         self.assertEqual(self.slurm.details(merge)["ExitCode"], "3:0")
         self.assertIn("of 3 slices 2 were not begun (1, 2)", self.log("niffler-merge-%s.out" % merge))
         self.assertFalse(os.path.exists(os.path.join(self.out, "metadata.csv")))
