@@ -81,7 +81,9 @@ largest=$(scontrol show config | awk '$1 == "MaxArraySize" { print $3 }')
 case $largest in '' | *[!0-9]*) fail "scontrol does not say MaxArraySize: is Slurm's controller up?" ;; esac
 [ "$largest" -gt 0 ] || fail "this cluster has no job arrays (MaxArraySize=0)"
 if [ -z "$count" ]; then
-    all=$(sinfo -h ${partition:+"$partition"} -o %C | awk -F/ '{ sum += $4 } END { print sum + 0 }')
+    # Allocated, idle, other and all CPUs; the default partition has an asterisk behind its name.
+    all=$(sinfo -h ${partition:+"$partition"} -o '%P %C' | awk -v given="$partition" '
+        given != "" || $1 ~ /\*$/ { split($2, cpus, "/"); sum += cpus[4] } END { print sum + 0 }')
     count=$((all / cpus))
     [ "$count" -gt 0 ] || count=1
 fi

@@ -213,7 +213,11 @@ class Workers(fleet.FleetCase):
 
     def test_workers_drain_before_their_time_limit_and_come_back(self):
         self.reference()
+        self.extract("--slice", "0/1")
+        array_mark = os.path.join(self.out, ".niffler-png", "slices", "array")
+        self.assertTrue(os.path.exists(array_mark))
         job = self.produce(partitions=4)
+        self.assertFalse(os.path.exists(array_mark))  # what slices did before is none of the new job's
         # The settings in a file, as on a cluster.
         flags = [word for word in self.flags() if word]
         (array,), _ = self.submit("workers", "-n", "2", "-c", "1", "--time=10", flags=flags)

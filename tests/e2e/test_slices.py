@@ -42,6 +42,8 @@ class Sliced(harness.Case):
                                 capture_output=True, text=True, timeout=120, check=False,
                                 env={**os.environ, **(environment or {})})
         self.assertIn(result.returncode, (0, 1) if status is None else (status,), result.stdout + result.stderr)
+        for index in range(count):
+            harness.assert_no_forbidden_calls(os.path.join(self.out, SLICES, "%d-of-%d.out" % (index, count)))
         return result
 
     def fresh(self, *flags):
@@ -146,13 +148,7 @@ class Killed(Sliced):
         dice = random.Random(8)
         kills = 0
         for _ in range(8):
-            run = self.start_slice(dice.randrange(2), 2)
-            try:
-                run.communicate(timeout=dice.uniform(0, 0.6) * length)
-            except subprocess.TimeoutExpired:
-                run.send_signal(signal.SIGKILL)
-                run.communicate()
-                kills += 1
+            kills += harness.kill_after(self.start_slice(dice.randrange(2), 2), dice.uniform(0, 0.6) * length)
         self.assertGreater(kills, 0)
         self.run_slices(2)
         self.merge(2)
@@ -190,8 +186,16 @@ class OneName(Sliced):
             os.makedirs(os.path.join(self.home, folder))
             shutil.copy(source, os.path.join(self.home, folder, "IM1.dcm"))
 
-    def move(self, name, there, back):
-        shutil.move(os.path.join(there, name), os.path.join(back, name))
+    def merge_then_change_files(self):
+        """The file that is first by path comes when the others have their names; then one of those goes."""
+        later = os.path.join(self.folder, "later")
+        os.mkdir(later)
+        first, other = (os.path.join(self.home, name) for name in "ad")
+        shutil.move(first, later)
+        self.run_slices(3)
+        self.merge(3)
+        shutil.move(os.path.join(later, "a"), first)
+        shutil.move(other, later)
 
 
 class Compatibility(OneName):
@@ -206,13 +210,7 @@ class Compatibility(OneName):
             shutil.rmtree(self.out)
 
     def test_files_that_come_and_go_move_the_names_and_nothing_is_done_twice(self):
-        later = os.path.join(self.folder, "later")
-        os.mkdir(later)
-        self.move("a", self.home, later)
-        self.run_slices(3)
-        self.merge(3)
-        self.move("a", later, self.home)
-        self.move("d", self.home, later)
+        self.merge_then_change_files()
         self.run_slices(3)
         self.assertEqual(sum(self.to_do(index, 3) for index in range(3)), 1)
         self.merge(3)
@@ -243,13 +241,7 @@ class MergeKilled(OneName):
               "aggregator.tables_noted:1", "aggregator.tables_published:1", "merge.completed:1")
 
     def test_merge_killed_anywhere_and_started_again(self):
-        later = os.path.join(self.folder, "later")
-        os.mkdir(later)
-        self.move("a", self.home, later)
-        self.run_slices(3)
-        self.merge(3)
-        self.move("a", later, self.home)
-        self.move("d", self.home, later)
+        self.merge_then_change_files()
         os.utime(os.path.join(self.home, "e", "IM1.dcm"))
         fresh, _ = self.fresh()
         self.run_slices(3)
