@@ -6,9 +6,13 @@ import shutil
 import signal
 import struct
 import subprocess
+import sys
 import time
 
 import harness
+
+sys.path.insert(0, os.path.join(harness.SOURCE, "tests", "services"))
+import smtp  # noqa: E402
 
 SLICES = os.path.join(".niffler-png", "slices")
 
@@ -85,6 +89,26 @@ class Merged(Sliced):
             self.merge(count)
             self.assertSameOutputs(fresh, self.out)
             shutil.rmtree(self.out)
+
+    def test_what_slices_know_is_private(self):
+        self.samples("--only", "ct")
+        self.run_slices(2)
+        folder = os.path.join(self.out, SLICES)
+        self.assertEqual(sorted(os.listdir(folder)), ["0-of-2.db", "0-of-2.lock", "0-of-2.out",
+                                                      "1-of-2.db", "1-of-2.lock", "1-of-2.out", "array"])
+        for path in [folder, *(os.path.join(folder, name) for name in os.listdir(folder))]:
+            self.assertEqual(os.stat(path).st_mode & 0o077, 0, path)
+
+    def test_the_e_mail_is_sent_by_merge_alone(self):
+        self.samples("--only", "ct")
+        sink = smtp.Smtp(os.path.join(self.folder, "smtp")).start()
+        self.addCleanup(sink.close)
+        flags = ["--SendEmail", "true", "--YourEmail", "me@example.org", "--SmtpUrl", sink.url, "--SmtpStartTls", "off"]
+        self.run_slices(2, *flags)
+        self.assertEqual(len(sink.mails()), 0)
+        merged = self.merge(2, *flags)
+        self.assertEqual(len(sink.mails()), 1, merged.stderr)
+        self.assertIn("files found: %d\n" % harness.ledger(merged.stdout)[0], sink.mails()[0].get_content().replace("\r", ""))
 
     def test_slices_that_are_done_start_no_decoder(self):
         self.samples("--only", "ct")
