@@ -2,6 +2,7 @@
 
 The node claims more CPUs than the machine may have: what is tested is who runs when, not how fast.
 """
+import atexit
 import os
 import pwd
 import re
@@ -86,6 +87,7 @@ class Slurm:
         self.folder = tempfile.mkdtemp(prefix="niffler-slurm-")
         os.chmod(self.folder, 0o755)
         self.daemons = []
+        atexit.register(self.close)  # a test that is asked to end runs no cleanups of its own
         self.environment = {**os.environ, "SLURM_CONF": os.path.join(self.folder, "slurm.conf")}
         host = socket.gethostname().split(".")[0]
         for name in ("state", "spool"):
@@ -165,8 +167,8 @@ class Slurm:
                 wait_until(lambda: not self.run("squeue", "-h").strip(), 30, "all jobs have ended")
             except (ServiceError, subprocess.TimeoutExpired):
                 self.print_logs()
-        for daemon in reversed(self.daemons):
-            daemon.end(signal.SIGTERM)
+        while self.daemons:
+            self.daemons.pop().end(signal.SIGTERM)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def print_logs(self):

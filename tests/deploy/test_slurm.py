@@ -1,6 +1,7 @@
 """deploy/slurm on a real Slurm of one node: slices and their merge, tasks that fail or run out of time, workers of a broker."""
 import os
 import re
+import signal
 import sys
 import time
 import unittest
@@ -248,4 +249,5 @@ if __name__ == "__main__":
     if reason:
         print("skipped: " + reason)
         sys.exit(SKIPPED)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     unittest.main(verbosity=2)

@@ -108,7 +108,7 @@ class Merged(Sliced):
         self.assertEqual(len(sink.mails()), 0)
         merged = self.merge(2, *flags)
         self.assertEqual(len(sink.mails()), 1, merged.stderr)
-        self.assertIn("files found: %d\n" % harness.ledger(merged.stdout)[0], sink.mails()[0].get_content().replace("\r", ""))
+        self.assertIn("Files found: %d\n" % harness.ledger(merged.stdout)[0], sink.mails()[0].get_content().replace("\r", ""))
 
     def test_slices_that_are_done_start_no_decoder(self):
         self.samples("--only", "ct")
