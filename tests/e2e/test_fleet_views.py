@@ -348,8 +348,8 @@ class Health(fleet.FleetCase):
     def test_jobs_in_the_metrics_of_the_aggregator(self):
         """How many files are left, and, where MetricsJobs allows it, how long each job takes; nothing of either when it is over."""
         job = self.produce()
-        worker = self.work()
         files = json.loads(self.messages("KafkaResultsTopic")[-1].value)["total"]
+        worker = self.work()
         fleet.wait_until(lambda: len(self.times_done(job)) == files, fleet.PATIENCE, "all records are sent", step=1)
         self.end(worker)
         # An aggregator gets them bit by bit.
