@@ -15,7 +15,10 @@ set(deploy ${CMAKE_CURRENT_LIST_DIR}/deploy)
 deploy_observability_test(observability.Rules 60 ${deploy}/test_observability.py Rules)
 deploy_observability_test(observability.Panels 60 ${deploy}/test_observability.py Panels)
 deploy_observability_test(observability.Scraped 600 ${deploy}/test_observability.py Scraped)
+deploy_observability_test(scale.Scale 900 ${deploy}/test_scale.py Scale)
 deploy_observability_test(observability.dashboard 300 ${deploy}/check_dashboard.py
     ${PROJECT_SOURCE_DIR}/deploy/observability/dashboard.json)
 # Its tool comes from PyPI: where that is not to be had, ctest lists it as skipped.
 set_tests_properties(deploy.observability.dashboard PROPERTIES SKIP_RETURN_CODE 77)
+deploy_observability_test(runbook.Document 60 ${deploy}/test_runbook.py Document)
+deploy_observability_test(runbook.Fleet 900 ${deploy}/test_runbook.py Fleet)

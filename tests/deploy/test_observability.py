@@ -20,6 +20,7 @@ FOLDER = os.path.join(harness.SOURCE, "deploy", "observability")
 DASHBOARD = os.path.join(FOLDER, "dashboard.json")
 RULES = os.path.join(FOLDER, "rules.yaml")
 RULES_TEST = os.path.join(harness.SOURCE, "tests", "deploy", "rules_test.yaml")
+RUNBOOK = os.path.join(harness.SOURCE, "deploy", "README.md")
 PROMTOOL = os.environ.get("PROMTOOL", "promtool")
 SELECTOR = re.compile(r"(?<![\w:])(?:niffler|process)_[a-z0-9_]+(?![\w:])(?:\{[^}]*\})?")
 
@@ -71,6 +72,15 @@ class Rules(unittest.TestCase):
         self.assertEqual(is_quiet, set(rules("alert")))
         self.assertEqual(recorded, set(rules("record")))
 
+    def test_every_alert_has_a_severity_a_sentence_and_its_place_in_the_runbook(self):
+        headings = re.findall(r"^#+ (\w+)$", harness.read_text(RUNBOOK), re.M)
+        for name, alert in rules("alert").items():
+            self.assertIn(alert["labels"]["severity"], ("warning", "critical"), name)
+            self.assertTrue(alert["annotations"]["summary"], name)
+            self.assertEqual(alert["annotations"]["runbook"], "deploy/README.md#" + name.lower())
+            self.assertIn(name, headings)
+        self.assertEqual({heading for heading in headings if heading.startswith("Niffler")}, set(rules("alert")))
+
     def test_only_metrics_that_the_program_has(self):
         printed = subprocess.run([os.path.join(harness.BUILD, "tests", "print_metrics")], stdout=subprocess.PIPE, text=True,
                                  check=True).stdout
@@ -113,19 +123,6 @@ class Scraped(fleet.FleetCase):
     WITH_REDIS = True
     ADDRESS = "127.0.0.1:0"
 
-    def decoders(self, worker):
-        """Their process ids."""
-        children = harness.read_text("/proc/%d/task/%d/children" % (worker.popen.pid, worker.popen.pid))
-        return [int(pid) for pid in children.split()]
-
-    def hold(self, worker):
-        """The job stands still, while its worker and all the others serve."""
-        held = self.decoders(worker)
-        self.assertTrue(held)
-        for pid in held:
-            os.kill(pid, signal.SIGSTOP)
-        return held
-
     @staticmethod
     def filled_in(query, namespace):
         """As Grafana does it."""
@@ -165,14 +162,13 @@ class Scraped(fleet.FleetCase):
 
         job = self.produce(partitions=2)
         self.wait_pictures(30)
-        held = self.hold(worker)
+        self.assertGreater(worker.signal_decoders(signal.SIGSTOP), 0)  # the job stands still, and all serve
         try:
             self.assertTrue(os.path.exists(os.path.join(self.out, fleet.OPEN_MARK)), "the job was over before it was watched")
             fleet.wait_until(lambda: self.prometheus.ask('niffler_job_left_seconds{job_id="%s"}' % job), 30, "the time left is shown")
             self.ask_all()
         finally:
-            for pid in held:
-                os.kill(pid, signal.SIGCONT)
+            worker.signal_decoders(signal.SIGCONT)
         self.wait_complete()
 
         def all_answered():
