@@ -27,6 +27,8 @@ TOOL = os.path.join(harness.SOURCE, "tests", "deploy", "kafka_tool.sh")
 TOOLS = ("topics", "consumer-groups", "console-consumer", "get-offsets", "delete-records")
 PATIENT = b"PAT0001"  # a PatientID of the samples, and a folder of theirs
 
+PRODUCE = 'JOB=$(niffler-png produce --config fleet.json --DICOMHome "$INPUT/$STUDY" --OutputDirectory "$OUTPUT/$STUDY")'
+
 Block = collections.namedtuple("Block", "words text")
 
 
@@ -236,22 +238,28 @@ class Fleet(fleet.FleetCase):
         self.assertRegex(printed, r"\nrecord: \S")
         self.assertNotIn(PATIENT.decode(), printed)
 
-    def before_backup(self):
-        """Taken in the middle of a job, whose decoders stand still."""
+    def stand_still_in_a_job(self):
+        """A job is begun, and in its middle the worker's decoder stands still."""
         worker = self.pid("worker")
         self.decoder = int(harness.read_text("/proc/%d/task/%d/children" % (worker, worker)).split()[0])
         shutil.rmtree(self.out)
-        self.shell.run('JOB=$(niffler-png produce --config fleet.json --DICOMHome "$INPUT/$STUDY" --OutputDirectory "$OUTPUT/$STUDY")')
+        self.shell.run(PRODUCE)
         self.wait_pictures(10)
         os.kill(self.decoder, signal.SIGSTOP)
-        self.assertTrue(os.path.exists(os.path.join(self.out, fleet.OPEN_MARK)), "the job was over before the backup")
+        self.assertTrue(os.path.exists(os.path.join(self.out, fleet.OPEN_MARK)), "the job was over before it could be held")
 
-    def after_backup(self, printed):
-        self.assertRegex(printed, r"(^|\n)ok\n")
+    def go_on_to_the_end(self):
         os.kill(self.decoder, signal.SIGCONT)
         self.wait_complete()
         self.wait_over(self.job())
         self.assertAsExtracted()
+
+    def before_backup(self):
+        self.stand_still_in_a_job()
+
+    def after_backup(self, printed):
+        self.assertRegex(printed, r"(^|\n)ok\n")
+        self.go_on_to_the_end()
         self.assertTrue(os.path.exists(os.path.join(self.variables["BACKUP"], "jobs", self.job())), "it was open in the backup")
 
     def before_restore(self):
@@ -263,6 +271,12 @@ class Fleet(fleet.FleetCase):
         self.assertIn("niffler_files_left", printed)
         fleet.wait_until(lambda: os.path.exists(os.path.join(self.state, "closed", self.job())), 60, "the job ends once more")
         self.assertAsExtracted()
+
+    def before_start_over(self):
+        self.stand_still_in_a_job()
+
+    def after_start_over(self, _):
+        self.go_on_to_the_end()
 
     def after_move(self, _):
         fleet.wait_until(lambda: os.path.exists(os.path.join(self.new_state, "lock")), 60, "it is in the new place")
@@ -302,7 +316,7 @@ class Fleet(fleet.FleetCase):
             return [path for path in self.holds_patient(self.broker.data) if "niffler-" in path]
         fleet.wait_until(lambda: not left(), 90, lambda: "the broker forgets: %s" % left(), step=1)
         # The fleet is as it was.
-        self.shell.run('JOB=$(niffler-png produce --config fleet.json --DICOMHome "$INPUT/$STUDY" --OutputDirectory "$OUTPUT/$STUDY")')
+        self.shell.run(PRODUCE)
         self.wait_complete()
         self.wait_over(self.job())
         self.assertAsExtracted()
