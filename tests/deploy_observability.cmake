@@ -21,4 +21,5 @@ deploy_observability_test(observability.dashboard 300 ${deploy}/check_dashboard.
 # Its tool comes from PyPI: where that is not to be had, ctest lists it as skipped.
 set_tests_properties(deploy.observability.dashboard PROPERTIES SKIP_RETURN_CODE 77)
 deploy_observability_test(runbook.Document 60 ${deploy}/test_runbook.py Document)
+deploy_observability_test(runbook.Links 60 ${deploy}/test_runbook.py Links)
 deploy_observability_test(runbook.Fleet 900 ${deploy}/test_runbook.py Fleet)

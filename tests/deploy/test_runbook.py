@@ -63,6 +63,21 @@ class Document(unittest.TestCase):
         self.assertEqual(re.findall(r"^(?: {4}|\t)\S.*|^```.*", text, re.M), [])
 
 
+class Links(unittest.TestCase):
+    def test_they_lead_somewhere(self):
+        """Within this page, and to files."""
+        text = harness.read_text(RUNBOOK)
+        anchors = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in re.findall(r"^#+ (.+)$", text, re.M)}
+        links = re.findall(r"\]\(([^)\s]+)\)", text)
+        self.assertGreater(len(links), 20)
+        for link in links:
+            path, _, anchor = link.partition("#")
+            if path:
+                self.assertTrue(os.path.exists(os.path.join(os.path.dirname(RUNBOOK), path)), link)
+            elif anchor:
+                self.assertIn(anchor, anchors)
+
+
 class Shell:
     """One shell, which is fed bit by bit, and ends where a command fails."""
 
