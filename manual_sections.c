@@ -233,6 +233,7 @@ static void page_health(FILE *out)
     print_list("Pa", paths, out);
     (void)fputs(".Pp\nThe metrics are:\n.Bl -tag -width Ds\n", out);
     print_metrics(metrics_table, METRIC_COUNT, out);
+    print_metrics(metrics_of_job_table, METRICS_OF_JOB_COUNT, out);
     print_metrics(metrics_process_table, METRICS_PROCESS_COUNT, out);
     (void)fputs(".El\n", out);
 }

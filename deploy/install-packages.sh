@@ -19,7 +19,7 @@ if ! command -v dpkg >/dev/null 2>&1; then
     exit 2
 fi
 test="python3 python3-numpy python3-png python3-aiosmtpd libcmocka-dev libcharls-dev dcmtk libopenjp2-tools libjxl-tools openjph-tools
-      libjpeg-turbo-progs shellcheck clang-format clang-tidy cppcheck mandoc openssl ccache kcat curl prometheus python3-yaml"
+      libjpeg-turbo-progs shellcheck clang-format clang-tidy cppcheck mandoc openssl ccache kcat curl prometheus python3-yaml sqlite3"
 local="python3 python3-aiosmtpd redis-server"
 # Whatever runs Kafka's jars and fetches them will do, and need not be Debian's.
 command -v java >/dev/null 2>&1 || local="$local openjdk-17-jre-headless"

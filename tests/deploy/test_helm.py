@@ -426,6 +426,15 @@ class Program(Case):
 class Files(Case):
     """What is in the repository twice is the same."""
 
+    def test_dashboard_and_alerts_are_current(self):
+        status, said = run(os.path.join(DEPLOY, "helm", "update.sh"), "--check")
+        self.assertEqual(status, 0, said)
+        documents = self.helm_template(EVERYTHING)[0]
+        with open(os.path.join(DEPLOY, "observability", "rules.yaml"), encoding="utf-8") as file:
+            self.assertEqual(self.one(documents, "PrometheusRule")["spec"], yaml.safe_load(file))
+        with open(os.path.join(DEPLOY, "observability", "dashboard.json"), encoding="utf-8") as file:
+            self.assertEqual(json.loads(self.one(documents, "ConfigMap", "-dashboard")["data"]["niffler-png.json"]), json.load(file))
+
     def test_manifests_are_current(self):
         status, said = run(os.path.join(DEPLOY, "manifests", "render.sh"), "--check", HELM)
         self.assertEqual(status, 0, said)
