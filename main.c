@@ -17,6 +17,7 @@
 #include "doctor.h"
 #include "extract.h"
 #include "manual.h"
+#include "probe.h"
 #include "producer/control.h"
 #include "producer/produce_fleet.h"
 #include "worker/work_fleet.h"
@@ -34,6 +35,8 @@ static const struct command commands[] = {
     {"doctor", doctor_run,
      "Say of each folder and server in the settings whether it can be used; changes nothing.",
      doctor_arguments},
+    {"health", health_run, "Ask a worker or aggregator of this machine whether it is ready: for probes.",
+     health_arguments},
     {NULL, NULL, NULL, NULL},
 };
 

@@ -104,6 +104,16 @@ static const struct manual_command manual_commands[] = {
       {2, "Wrong usage or settings, or no setting names anything to check."},
       {3, "Something failed."},
       BUG}},
+    {"health",
+     "Asks the process that listens at MetricsListen for /readyz, or with --live for /livez, and prints its "
+     "answer. For health checks of containers and exec probes, which are given the settings of the process "
+     "beside them. An aggregator that stands by for another one is not ready.",
+     "MetricsListen",
+     {{0, "It is ready; with --live: its main loop goes round."},
+      {1, "It is not, and the answer says why."},
+      {2, WRONG},
+      {3, "Nobody answered within 3 seconds."},
+      BUG}},
 };
 
 const struct manual_example manual_examples[] = {
@@ -132,6 +142,8 @@ const struct manual_example manual_examples[] = {
     {"cancel", "Do no more of a job", "niffler-png cancel JOB --config fleet.json"},
     {"requeue", "Do the files again whose decoder crashed or met a limit",
      "niffler-png requeue JOB --category 4 --config fleet.json"},
+    {"health", "Whether the worker of this machine can work",
+     "niffler-png health --MetricsListen 127.0.0.1:9090"},
     {NULL, NULL, NULL},
 };
 
