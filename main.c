@@ -20,6 +20,7 @@
 #include "probe.h"
 #include "producer/control.h"
 #include "producer/produce_fleet.h"
+#include "producer/topics.h"
 #include "worker/work_fleet.h"
 
 static const struct command commands[] = {
@@ -27,6 +28,8 @@ static const struct command commands[] = {
      NULL},
     {"produce", produce_run,
      "Publish a data set's files to Kafka, for workers to convert; prints the job's id.", produce_arguments},
+    {"topics", topics_run, "Make the topics in Kafka that are missing, before the first job.",
+     topics_arguments},
     {"work", work_fleet_run, "Convert the files of any number of jobs, as Kafka gives them.", NULL},
     {"aggregate", aggregate_run, "Gather what workers did into the tables of each job.", aggregate_arguments},
     {"status", status_run, "Show the progress of jobs, as Redis has it.", status_arguments},

@@ -42,6 +42,17 @@ static const struct manual_command manual_commands[] = {
       {3, "No broker answered for 30 seconds, or something outside failed; what is open is finished by "
           "--resume."},
       BUG}},
+    {"topics",
+     "Workers and aggregator do not start without the topics of the tasks, the results and the dead. This "
+     "makes "
+     "those that are missing, as produce --create-topics does, and leaves alone those that are there. It "
+     "waits "
+     "a minute for a broker.",
+     "KafkaBrokers",
+     {{0, "All three are there."},
+      {2, "Wrong usage or settings, or Kafka refuses to make one."},
+      {3, "No broker answered for a minute."},
+      BUG}},
     {"work",
      "Any number of workers share the partitions of the tasks' topic; they need no state. SIGTERM, SIGINT "
      "and "
@@ -133,6 +144,8 @@ const struct manual_example manual_examples[] = {
      "find /data/dicom/new-study -name '*.dcm' | niffler-png produce --config fleet.json --FilesFrom -"},
     {"produce", "Finish a job whose producer ended early",
      "niffler-png produce --config fleet.json --resume JOB"},
+    {"topics", "For a fleet that starts before its first job",
+     "niffler-png topics --config fleet.json --partitions 64 --replication 3"},
     {"work", "A worker, on each machine", "niffler-png work --config fleet.json"},
     {"aggregate", "The aggregator, on one machine", "niffler-png aggregate --config fleet.json"},
     {"aggregate", "Wait for one job, and end with its exit status",
