@@ -136,6 +136,9 @@ class Job(harness.Case):
         self.assertEqual([state for state in states if state[0] != "topics"],
                          sorted((name, "running", "healthy", 0) for name in (*LASTING, "worker")))
         self.assertIn(("topics", "exited", "", 0), states)
+        checks = json.loads(self.compose("exec", "-T", "worker", "niffler-png", "doctor", "--json"))
+        self.assertEqual({check["check"] for check in checks if check["state"] == "ok"} & {"sandbox", "kafka", "redis", "input_root"},
+                         {"sandbox", "kafka", "redis", "input_root"}, checks)
         job = self.compose("run", "--rm", "producer", "--DICOMHome", "/data/dicom", "--OutputDirectory", "/data/png/study").strip()
         self.assertRegex(job, r"^%s$" % fleet.JOB_ID)
         out = os.path.join(self.folders["root"], "study")

@@ -231,7 +231,7 @@ class Fleet(Case):
         super().setUp()
         self.samples("--ct", "200", "--only", "ct")
         harness.write_text(json.dumps({
-            "InputRoot": self.home, "OutputRoot": self.out, "StateDirectory": "/var/lib/niffler-png", "KafkaBrokers": "kafka:9092",
+            "InputRoot": self.home, "OutputRoot": self.out, "KafkaBrokers": "kafka:9092",
             "RedisUrl": "redis://redis:6379/0", "MetricsListen": "0.0.0.0:9090"}), self.folder, "config.json")
         self.addCleanup(self.engine.try_docker, "network", "rm", "fleet")
         self.engine.docker("network", "create", "fleet")
@@ -251,7 +251,7 @@ class Fleet(Case):
     def command(self, *arguments, status=0):
         """A role that ends by itself; -> its standard output."""
         done = self.engine.try_docker("run", "--rm", *CAREFUL, *self.role_flags(), image.IMAGE, *arguments)
-        self.assertEqual(done.returncode, status, done.stderr)
+        self.assertEqual(done.returncode, status, done.stdout + done.stderr)
         return done.stdout
 
     def role(self, name, *arguments, volumes=()):
@@ -275,7 +275,7 @@ class Fleet(Case):
     def test_a_job_goes_through_all_roles_and_workers_drain(self):
         self.keep_reference()
         self.command("topics", "--partitions", "4")
-        self.role("aggregator", "aggregate", volumes=("-v", "state:/var/lib/niffler-png"))
+        self.role("aggregator", "aggregate", "--StateDirectory", "/var/lib/niffler-png", volumes=("-v", "state:/var/lib/niffler-png"))
         self.addCleanup(self.engine.try_docker, "volume", "rm", "-f", "state")
         self.role("first", "work", "--UseProcesses", "1")
         for name in ("aggregator", "first"):
