@@ -2,6 +2,7 @@
  *
  * Niffler's ImageExtractor.py has no commands: it takes flags, or the config.json of the current folder, and
  * extracts. So do we where no command is named. */
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -281,11 +282,28 @@ static void print_error(const struct error *err)
     (void)fputc('\n', stderr);
 }
 
+static void end_at_once(int number)
+{
+    _exit(128 + number);
+}
+
+/* The kernel spares the first process of a container the signals that it does not handle: Ctrl-C and
+ * `docker stop` would do nothing to a command that leaves them as they are. Those that drain block them, and
+ * take them in their own time. */
+static void take_signals_as_first_process(void)
+{
+    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
+    struct sigaction action = {.sa_handler = end_at_once};
+    for (size_t i = 0; getpid() == 1 && i < sizeof numbers / sizeof numbers[0]; i++)
+        (void)sigaction(numbers[i], &action, NULL);
+}
+
 int main(int argc, char **argv)
 {
     struct arguments arguments = {0};
     struct error err = {0};
     int exit_status = EXIT_STATUS_USAGE;
+    take_signals_as_first_process();
     if (!take_arguments(&arguments, argc, argv, &err) || !obey(&arguments, &exit_status, &err))
         print_error(&err);
     free(arguments.flags);

@@ -28,10 +28,12 @@ bool health_split_address(const char *listen, char **host, const char **port, st
     }
     size_t digits = colon != NULL ? strspn(colon + 1, "0123456789") : 0;
     if (colon == NULL || end == start || digits == 0 || digits > 5 || colon[1 + digits] != '\0' ||
-        strtoul(colon + 1, NULL, 10) > 65535)
-        return error_set(err, ERROR_FATAL,
-                         "MetricsListen '%.80s' is not an address: write it as 0.0.0.0:9090 or [::]:9090",
-                         listen);
+        strtoul(colon + 1, NULL, 10) > 65535) {
+        (void)error_set(err, ERROR_FATAL,
+                        "MetricsListen '%.80s' is not an address: write it as 0.0.0.0:9090 or [::]:9090",
+                        listen);
+        return false;
+    }
     *host = xmemdup_text(start, (size_t)(end - start));
     *port = colon + 1;
     return true;

@@ -26,7 +26,7 @@ import service  # noqa: E402
 DOCKER = "/usr/bin/docker"
 SKIPPED = 77
 BUILD = os.environ.get("NIFFLER_BUILD", "")
-PLACE = os.path.join(BUILD, "deploy-image")  # what the tests share
+PLACE = os.path.join(os.path.abspath(BUILD), "deploy-image")  # what the tests share
 DATA = os.path.join(PLACE, "data")
 REASON = os.path.join(PLACE, "skipped")
 
@@ -107,9 +107,12 @@ class Engine(service.Service):
     def start(self):
         # One engine at a time has the folder; ctest knows, and two builds' tests have two.
         super().start()
-        left = self.docker("ps", "-aq").split()  # of a test that was killed
-        if left:
-            self.docker("rm", "-f", *left)
+        # What a test that was killed has left.
+        for listing, removal in ((("ps", "-aq"), ("rm", "-f", "-v")), (("volume", "ls", "-q"), ("volume", "rm")),
+                                 (("network", "ls", "-q", "--filter", "type=custom"), ("network", "rm"))):
+            left = self.docker(*listing).split()
+            if left:
+                self.docker(*removal, *left)
         return self
 
     def try_docker(self, *arguments, seconds=600, **more):

@@ -5,6 +5,7 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tarfile
@@ -193,6 +194,17 @@ class Alone(Case):
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertAsExtracted()
 
+    def test_sigterm_ends_commands_that_do_not_drain(self):
+        """As the first process of a container they are spared every signal that they do not handle."""
+        for command in ("topics", "produce"):
+            self.start_container(command, command, "--KafkaBrokers", "127.0.0.1:1", "--DICOMHome", self.folder, "--OutputDirectory",
+                                 self.out, "--InputRoot", self.folder, "--OutputRoot", self.out, flags=("--network", "none"))
+            time.sleep(1)  # it asks for a broker for a minute
+            self.assertTrue(self.state(command)["Running"], self.logs(command))
+            status, seconds = self.stop(command, 30)
+            self.assertEqual(status, 128 + signal.SIGTERM, self.logs(command))
+            self.assertLess(seconds, 20)
+
     def test_a_decoder_that_takes_the_containers_memory_costs_its_file_a_row(self):
         side = 12800  # 164 MB of pixels, packed into 3 MB
         runs = b"\x81\x00" * (side * side // 128)
@@ -275,8 +287,8 @@ class Fleet(Case):
     def test_a_job_goes_through_all_roles_and_workers_drain(self):
         self.keep_reference()
         self.command("topics", "--partitions", "4")
-        self.role("aggregator", "aggregate", "--StateDirectory", "/var/lib/niffler-png", volumes=("-v", "state:/var/lib/niffler-png"))
         self.addCleanup(self.engine.try_docker, "volume", "rm", "-f", "state")
+        self.role("aggregator", "aggregate", "--StateDirectory", "/var/lib/niffler-png", volumes=("-v", "state:/var/lib/niffler-png"))
         self.role("first", "work", "--UseProcesses", "1")
         for name in ("aggregator", "first"):
             self.wait_ready(name)
