@@ -139,13 +139,17 @@ class Engine(service.Service):
                 if left:
                     self.docker("rm", "-f", "-v", *left, seconds=60)
         self.end(signal.SIGTERM)
-        for path, folders, _ in os.walk("/sys/fs/cgroup", topdown=False):
-            for name in folders:
-                if "/" + self.group + "/" in path + "/" + name + "/":
-                    with contextlib.suppress(OSError):
-                        os.rmdir(os.path.join(path, name))
+        remove_groups(self.group)
         self.lock.close()
         super().close()
+
+
+def remove_groups(name):
+    """The control groups of an engine's containers, which nobody is in any more."""
+    for top in glob.glob("/sys/fs/cgroup/" + name) + glob.glob("/sys/fs/cgroup/*/" + name):
+        for path, _, _ in os.walk(top, topdown=False):
+            with contextlib.suppress(OSError):
+                os.rmdir(path)
 
 
 def sweep():
@@ -156,6 +160,7 @@ def sweep():
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             continue
+        remove_groups(os.path.basename(folder))
         shutil.rmtree(folder, ignore_errors=True)
 
 
