@@ -18,6 +18,7 @@
 #include "doctor.h"
 #include "extract.h"
 #include "manual.h"
+#include "merge.h"
 #include "probe.h"
 #include "producer/control.h"
 #include "producer/produce_fleet.h"
@@ -26,7 +27,9 @@
 
 static const struct command commands[] = {
     {"extract", extract_run, "Convert all files of DICOMHome on this machine; goes on where it was ended.",
-     NULL},
+     extract_arguments},
+    {"merge", merge_run, "Write the tables of the slices that several machines have extracted.",
+     merge_arguments},
     {"produce", produce_run,
      "Publish a data set's files to Kafka, for workers to convert; prints the job's id.", produce_arguments},
     {"topics", topics_run, "Make the topics in Kafka that are missing, before the first job.",

@@ -107,6 +107,9 @@ static void page_folders(FILE *out)
         {"published", "How many of the job's tasks Kafka has."},
         {"closed/", "A file for each job that is over; workers pass over its tasks."},
         {"records/", "Records that were too long for Kafka, until they are stored."},
+        {"slices/",
+         "State, log and lock of each slice of extract --slice, and which of them belong together. "
+         "The states hold attribute values; mode 0600."},
         {NULL, NULL},
     };
     static const struct item state[] = {

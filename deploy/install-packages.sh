@@ -28,6 +28,7 @@ test="$test $local"
 deploy="docker.io iptables mmdebstrap python3-venv"
 bench="dcmtk python3 python3-numpy python3-png libpng-tools libopenjp2-tools libjxl-tools openjph-tools libjpeg-turbo-progs
     linux-perf"
+deploy="$deploy slurm-wlm munge"
 
 [ $# -gt 0 ] || set -- help
 wanted=
