@@ -200,7 +200,7 @@ class Policy(Case):
                 seen.add(spec["containers"][0]["name"])
                 with self.subTest(values=os.path.basename(values), pod=name):
                     self.assert_confined(spec)
-        self.assertEqual(seen, {"worker", "aggregator", "producer", "doctor"})
+        self.assertEqual(seen, {"worker", "aggregator", "producer", "doctor", "topics"})
 
     def test_nothing_is_allowed_and_nothing_secret_is_made(self):
         """No Role and no binding, and no Secret: those that exist are mounted."""
@@ -233,7 +233,7 @@ class Policy(Case):
                 open_to[role] = sorted({port["port"] for rule in policy["spec"]["egress"] for port in rule["ports"]})
                 self.assertEqual("ingress" in policy["spec"], role in ("worker", "aggregator"))
         kafka = [9092, 9093, 9094]
-        self.assertEqual(open_to, {"worker": [53, 6380, *kafka], "aggregator": [53, 587, 6380, *kafka], "producer": [53, *kafka],
+        self.assertEqual(open_to, {"worker": [53, 6380, *kafka], "aggregator": [53, 587, 6380, *kafka], "producer": [53, *kafka], "topics": [53, *kafka],
                                    "doctor": [53, 587, 6380, *kafka]})
 
     def test_selectors_hold_nothing_that_an_upgrade_alters(self):
@@ -410,17 +410,28 @@ class Program(Case):
 
     def test_producer(self):
         """Its arguments are the program's; nothing tries twice, and nothing removes the Job, which an upgrade would make again."""
-        job = self.one(self.helm_template(EVERYTHING)[0], "Job")["spec"]
+        job = self.one(self.helm_template(EVERYTHING)[0], "Job", "-produce-first")["spec"]
         self.assertEqual((job["backoffLimit"], job["template"]["spec"]["restartPolicy"]), (0, "Never"))
         self.assertNotIn("ttlSecondsAfterFinished", job)
         arguments = job["template"]["spec"]["containers"][0]["args"]
         self.assertEqual(arguments[:7], ["produce", "--config", "/etc/niffler-png/config.json", "--DICOMHome", "/data/input/chest",
                                          "--OutputDirectory", "/data/output/chest"])
-        documents = self.render({"producer": {"enabled": True, "name": "x", "input": "a", "output": "b"}})
-        arguments = self.one(documents, "Job")["spec"]["template"]["spec"]["containers"][0]["args"]
-        self.assertEqual(arguments[7:], ["--create-topics", "--partitions", "16", "--replication", "3"])
         status, said = run(self.program, *arguments[:1], *arguments[3:], "--show-settings")
         self.assertEqual(status, 0, said)
+
+    def test_topics(self):
+        """A Job makes them, whose name changes with it, since it cannot be changed; where Strimzi makes them there is none."""
+        jobs = [self.one(self.render(more), "Job") for more in ({}, {}, {"kafka": {"partitions": 32}}, {"image": {"tag": "2"}},
+                                                                 {"settings": {"LogLevel": "debug"}})]
+        names = [job["metadata"]["name"] for job in jobs]
+        self.assertEqual(len(set(names)), 4)
+        self.assertEqual(names[0], names[1])
+        arguments = jobs[0]["spec"]["template"]["spec"]["containers"][0]["args"]
+        self.assertEqual(arguments, ["topics", "--config", "/etc/niffler-png/config.json", "--partitions", "16", "--replication", "3"])
+        status, said = run(self.program, arguments[0], *arguments[3:], "--show-settings")
+        self.assertEqual(status, 0, said)
+        for more in ({"kafka": {"createTopics": False}}, {"strimzi": {"topics": True, "cluster": "kafka"}}):
+            self.assertEqual([each for each in self.render(more) if each["kind"] == "Job"], [])
 
 
 class Files(Case):
