@@ -90,7 +90,7 @@ static inline __attribute__((always_inline)) void become_significant(struct bloc
     const uint64_t index =
         (own & 0xAA) | (own >> 18 & 0x41) | (word[-1] >> shift >> 19 & 4) | (word[1] >> shift >> 17 & 0x10);
     const uint32_t sign = sign_contexts[index];
-    const uint32_t negative = mq_decode(mq, &state->contexts[sign >> 1]) ^ (sign & 1);
+    const uint32_t negative = mq_decode_even(mq, &state->contexts[sign >> 1]) ^ (sign & 1);
     values[shift * 11 / 32] = 3u << plane | negative << 31;
     word[-1] |= (uint64_t)1 << 5 << shift;
     word[0] |= ((uint64_t)1 << SIGNIFICANT | (uint64_t)negative << NEGATIVE) << shift;
@@ -175,7 +175,7 @@ static inline __attribute__((always_inline)) void pass_refinement(struct block_s
                 const uint32_t shift = first_of(rows);
                 rows &= rows - 1;
                 const uint32_t context = CONTEXT_REFINE + ((beside >> shift & 1) | (again >> shift & 1) << 1);
-                const uint32_t bit = mq_decode(&mq, &state->contexts[context]);
+                const uint32_t bit = mq_decode_even(&mq, &state->contexts[context]);
                 values[shift * 11 / 32] += (bit << plane << 1) - (1u << plane);
             } while (rows != 0);
         }

@@ -49,14 +49,11 @@ void mq_fill_slowly(struct mq_decoder *mq)
 
 void mq_init(struct mq_decoder *mq, const uint8_t *bytes)
 {
-    const int64_t top = (int64_t)1 << MQ_TOP;
-    *mq = (struct mq_decoder){.c = (int64_t)bytes[0] << (MQ_TOP - 8),
+    *mq = (struct mq_decoder){.a = MQ_TOP, /* 0x8000 */
+                              .c = (int64_t)bytes[0] << (MQ_AHEAD + 7),
                               .ahead = -7, /* C's lowest byte, which is shifted by 7 */
                               .is_stuffed = bytes[0] == 0xFF,
                               .at = bytes + 1};
     mq_fill_slowly(mq);
-    mq->is_beyond = mq->c >= top;
-    /* A is 0x8000. */
-    mq->slack = 0;
-    mq->a = top;
+    mq->is_beyond = mq->c >= mq->a;
 }

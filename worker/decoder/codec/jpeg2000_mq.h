@@ -1,9 +1,7 @@
 /* jpeg2000_mq.h: the MQ decoder (ISO/IEC 15444-1 Annex C), inline, since it is called for each bit.
  *
  * The registers of the standard, A and C, are kept with A's highest bit at bit 62, so that C holds 47 bits
- * that are read ahead. As long as neither A falls below that bit nor C below nothing, a decision is the more
- * probable one and changes nothing else: `slack` says for how long, and stands apart from A and C, so that
- * such a decision is a subtraction and a comparison. */
+ * that are read ahead. */
 #ifndef NIFFLER_WORKER_DECODER_CODEC_JPEG2000_MQ_H
 #define NIFFLER_WORKER_DECODER_CODEC_JPEG2000_MQ_H
 
@@ -11,15 +9,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define MQ_TOP 62u    /* A's highest bit, once it is normalised */
-#define MQ_AHEAD 47u  /* bits below the 16 that decide */
-#define MQ_AT_ONCE 5u /* bytes */
+#define MQ_TOP ((int64_t)1 << 62) /* A's highest bit, once it is normalised */
+#define MQ_AHEAD 47u              /* bits below the 16 that decide */
+#define MQ_AT_ONCE 5u             /* bytes */
 #define MQ_STATES (2 * 47)
 
 struct mq_decoder {
-    int64_t a;       /* without slack */
-    int64_t c;       /* without slack */
-    int64_t slack;   /* the lesser of what A is above 2^62 and C above 0 */
+    int64_t a;
+    int64_t c;
     int32_t ahead;   /* bits of C that are read ahead */
     bool is_beyond;  /* C has outgrown A, which no encoder brings about */
     bool is_stuffed; /* the last byte read was 0xFF */
@@ -65,25 +62,9 @@ static inline __attribute__((always_inline)) void mq_fill(struct mq_decoder *mq)
     }
 }
 
-/* The next decision in a context. */
-static inline __attribute__((always_inline)) uint32_t mq_decode(struct mq_decoder *mq, uint64_t *context)
+/* Shift A and C until A's highest bit is at its place, and go on with them. */
+static inline __attribute__((always_inline)) void mq_normalize(struct mq_decoder *mq, int64_t a, int64_t c)
 {
-    const uint64_t state = *context;
-    const int64_t qe = (int64_t)(state >> MQ_AHEAD << MQ_AHEAD);
-    const int64_t top = (int64_t)1 << MQ_TOP;
-    uint32_t symbol = state & 1;
-    mq->slack -= qe;
-    if (mq->slack >= 0)
-        return symbol;
-    int64_t a = mq->a + mq->slack, c = mq->c + mq->slack;
-    const bool is_lower = c < 0;
-    const bool is_less_probable = is_lower != (a < qe);
-    if (is_lower) {
-        a = qe;
-        c += qe;
-    }
-    symbol ^= is_less_probable;
-    *context = mq_states[state >> (is_less_probable ? 16 : 8) & 0xFF];
     int32_t shift = __builtin_clzll((uint64_t)a) - 1;
     a = (int64_t)((uint64_t)a << shift);
     while (__builtin_expect(shift > mq->ahead, 0)) {
@@ -95,12 +76,41 @@ static inline __attribute__((always_inline)) uint32_t mq_decode(struct mq_decode
         mq->is_beyond |= c >= a >> shift;
     }
     mq->ahead -= shift;
-    c = (int64_t)((uint64_t)c << shift);
-    const int64_t slack = a - top < c ? a - top : c;
-    mq->slack = slack;
-    mq->a = a - slack;
-    mq->c = c - slack;
-    return symbol;
+    mq->a = a;
+    mq->c = (int64_t)((uint64_t)c << shift);
+}
+
+/* The next decision in a context. This one is fast where the more probable symbol is much more so. */
+static inline __attribute__((always_inline)) uint32_t mq_decode(struct mq_decoder *mq, uint64_t *context)
+{
+    const uint64_t state = *context;
+    const int64_t qe = (int64_t)(state >> MQ_AHEAD << MQ_AHEAD);
+    const int64_t a = mq->a - qe, c = mq->c - qe;
+    if (__builtin_expect(((a - MQ_TOP) | c) >= 0, 1)) {
+        mq->a = a;
+        mq->c = c;
+        return state & 1;
+    }
+    const bool is_lower = c < 0;
+    const bool is_less_probable = is_lower != (a < qe);
+    *context = mq_states[state >> (is_less_probable ? 16 : 8) & 0xFF];
+    mq_normalize(mq, is_lower ? qe : a, is_lower ? c + qe : c);
+    return (state & 1) ^ is_less_probable;
+}
+
+/* The same without a branch that depends on the decision: fast where nobody can foresee it. */
+static inline __attribute__((always_inline)) uint32_t mq_decode_even(struct mq_decoder *mq, uint64_t *context)
+{
+    const uint64_t state = *context;
+    const uint64_t more = mq_states[state >> 8 & 0xFF], less = mq_states[state >> 16 & 0xFF];
+    const int64_t qe = (int64_t)(state >> MQ_AHEAD << MQ_AHEAD);
+    const int64_t a = mq->a - qe, c = mq->c - qe;
+    const int64_t is_lower = c >> 63, is_small = (a - MQ_TOP) >> 63; /* 0 or all ones */
+    const int64_t is_less_probable = is_lower ^ (a - qe) >> 63;
+    const uint64_t next = state ^ ((state ^ more) & (uint64_t)is_small);
+    *context = next ^ ((next ^ less) & (uint64_t)is_less_probable);
+    mq_normalize(mq, a + ((qe - a) & is_lower), c + (qe & is_lower));
+    return (uint32_t)(state ^ (uint64_t)is_less_probable) & 1;
 }
 
 #endif
