@@ -142,7 +142,7 @@ static inline __attribute__((always_inline)) void pass_significance(struct block
                 const uint32_t shift = first_of(rows);
                 const uint64_t own = word[0] >> shift;
                 rows &= rows - 1;
-                if (mq_decode(&mq, &state->contexts[state->zero_contexts[own & NEIGHBOURS]]) != 0) {
+                if (mq_decode_even(&mq, &state->contexts[state->zero_contexts[own & NEIGHBOURS]]) != 0) {
                     become_significant(state, &mq, word, shift, values, plane);
                     const uint32_t next = (1u << STEP << shift) & open;
                     rows |= next;
@@ -207,7 +207,7 @@ static inline __attribute__((always_inline)) void pass_cleanup(struct block_stat
                 const uint32_t shift = first_of(rows);
                 const uint64_t now = word[0] >> shift;
                 rows &= rows - 1;
-                if (mq_decode(&mq, &state->contexts[state->zero_contexts[now & NEIGHBOURS]]) != 0)
+                if (mq_decode_even(&mq, &state->contexts[state->zero_contexts[now & NEIGHBOURS]]) != 0)
                     become_significant(state, &mq, word, shift, values, plane);
             }
             word[0] &= ~((uint64_t)ROWS_ALL << VISITED);
