@@ -1,9 +1,9 @@
 /* Code-blocks by the MQ coder (ISO/IEC 15444-1 Annexes C and D), of the plain style: one segment, no bypass,
  * contexts kept from pass to pass.
  *
- * A word holds what is known of a column of four samples and of its neighbours, so that a few operations
- * find the samples that a pass codes, and the context of one is a look-up. Loops run over the samples that
- * are coded rather than over all: which ones they are is hard to foresee for the processor. */
+ * Which samples a pass codes is hard to foresee, so nothing asks it of each one: a map has a bit for each
+ * sample, in the order in which they are coded, so that a few operations find those of sixteen columns, and
+ * the loops go from one to the next. What a sample's context depends on stands in a word for its column. */
 #include "worker/decoder/codec/jpeg2000_block.h"
 
 #include <string.h>
@@ -13,17 +13,30 @@
 
 /* ---- a column's word ----------------------------------------------------------------------------------
  *
- * Row r of the column, 0 to 3, is found at shift 3r in each of these; so is what is above and below it. */
+ * Of four rows of a column and of what is around them: of row r at shift 3r what is said here of row 0. */
 #define STEP 3u
-#define ROWS_ALL 01111u                /* a digit for each row */
-#define NEIGHBOURS 0x1EFu              /* significance of the eight around row 0 */
-#define SIGNIFICANT 4u                 /* shift of row 0's own */
-#define NEGATIVE 21u                   /* its sign, 18: the sign above it, 24: below it */
-#define VISITED 22u                    /* coded by the significance pass of this bit-plane */
-#define REFINED 23u                    /* refined at least once */
-#define AREA 0777777u                  /* significance of all 18: three columns, from the row above on */
-#define ABOVE_ROW_3 (4u * STEP)        /* shift of a row as it stands in the word of the stripe above */
-#define WORDS_MOST (3u * (1024u + 2u)) /* stripes and columns of any shape, and a frame around them */
+#define AREA 0777777u     /* significance of all 18, from the row above on: left, own, right */
+#define NEIGHBOURS 0x1EFu /* the eight around row 0 */
+#define LEFT 3u           /* shifts */
+#define OWN 4u
+#define RIGHT 5u
+#define NEGATIVE 21u         /* the sign, where it is significant; STEP before it that of the row above */
+#define ROW_BELOW (4 * STEP) /* shift of row 0 of the next stripe */
+#define WORDS_MOST (3u * (JPEG2000_BLOCK_SIDE + 2)) /* in any shape, with a frame around them */
+
+/* ---- maps ----------------------------------------------------------------------------------------------
+ *
+ * A bit for each sample: four for a column, from the top, and sixteen columns from the lowest bits on. */
+#define MAP_COLUMNS 16u
+#define TOP_ROWS 0x1111111111111111u
+#define BOTTOM_ROWS 0x8888888888888888u
+#define MAPS_MOST (3u * (JPEG2000_BLOCK_SIDE / 4 + 2))
+
+struct maps {
+    uint64_t significant;
+    uint64_t visited; /* coded by the significance pass of this bit-plane */
+    uint64_t refined; /* at least once */
+};
 
 enum context { CONTEXT_SIGN = 9, CONTEXT_REFINE = 14, CONTEXT_RUN = 17, CONTEXT_UNIFORM = 18, CONTEXTS };
 
@@ -32,10 +45,13 @@ struct block_state {
     uint64_t contexts[CONTEXTS];
     const uint8_t *zero_contexts; /* of a sample that is not significant yet, by NEIGHBOURS */
     uint64_t *words;              /* of the first column of the first stripe */
+    struct maps *maps;            /* of the first columns of the first stripe */
     uint32_t *values; /* stripe by stripe, column by column, 4 rows: sign and magnitude with half a bit */
     uint32_t columns;
     uint32_t stripes;
-    uint32_t last_rows; /* digits of ROWS_ALL for the rows that the last stripe has */
+    uint32_t maps_across;
+    uint64_t last_rows;    /* of a map: the rows of the last stripe */
+    uint64_t last_columns; /* and the columns at the right */
 };
 
 /* ---- tables -------------------------------------------------------------------------------------------- */
@@ -79,140 +95,178 @@ static const uint8_t sign_contexts[256] = {EACH_256(SIGN)};
 
 /* ---- samples ------------------------------------------------------------------------------------------- */
 
-/* Decode the sign of the sample at `shift` of the column `word`, and note it with all who must know. */
+/* Sixteen columns of a stripe while a pass goes through them. */
+struct place {
+    struct maps *maps;
+    uint64_t *words;
+    uint32_t *values;
+    uint64_t present; /* samples that the block has */
+};
+
+static inline __attribute__((always_inline)) struct place place_of(const struct block_state *state,
+                                                                   uint32_t stripe, uint32_t across)
+{
+    const uint32_t stride = state->maps_across + 2;
+    const uint64_t rows = stripe + 1 == state->stripes ? state->last_rows : UINT64_MAX;
+    const uint64_t columns = across + 1 == state->maps_across ? state->last_columns : UINT64_MAX;
+    return (struct place){
+        .maps = state->maps + (size_t)stripe * stride + across,
+        .words = state->words + (size_t)stripe * (state->columns + 2) + across * MAP_COLUMNS,
+        .values = state->values + ((size_t)stripe * state->columns + across * MAP_COLUMNS) * 4,
+        .present = rows & columns};
+}
+
+/* Significance of a map's samples and of those on their right and left; without their own, and with. */
+static inline uint64_t beside_of(const struct maps *maps)
+{
+    const uint64_t own = maps[0].significant;
+    return own << 4 | maps[-1].significant >> 60 | own >> 4 | maps[1].significant << 60;
+}
+
+static inline uint64_t across_of(const struct maps *maps)
+{
+    return beside_of(maps) | maps[0].significant;
+}
+
+/* Samples that have significant neighbours. */
+static inline uint64_t near_of(const struct block_state *state, const struct maps *maps)
+{
+    const size_t stride = state->maps_across + 2;
+    const uint64_t beside = beside_of(maps), across = beside | maps[0].significant;
+    return beside | (across << 1 & ~TOP_ROWS) | (across >> 1 & ~BOTTOM_ROWS) |
+           (across_of(maps - stride) >> 3 & TOP_ROWS) | (across_of(maps + stride) << 3 & BOTTOM_ROWS);
+}
+
+static inline uint32_t first_of(uint64_t map)
+{
+    return (uint32_t)__builtin_ctzll(map);
+}
+
+/* Decode the sign of the sample of that number, and note it with all who must know. */
 static inline __attribute__((always_inline)) void become_significant(struct block_state *state,
-                                                                     struct mq_decoder *mq, uint64_t *word,
-                                                                     uint32_t shift, uint32_t *values,
-                                                                     uint32_t plane)
+                                                                     struct mq_decoder *mq,
+                                                                     const struct place *place,
+                                                                     uint32_t number, uint32_t plane)
 {
     const size_t stride = state->columns + 2;
+    const uint32_t row = number & 3, shift = row * STEP;
+    uint64_t *word = place->words + number / 4;
     const uint64_t own = word[0] >> shift;
-    const uint64_t index =
-        (own & 0xAA) | (own >> 18 & 0x41) | (word[-1] >> shift >> 19 & 4) | (word[1] >> shift >> 17 & 0x10);
+    const uint64_t index = (own & 0xAA) | (own >> (NEGATIVE - STEP) & 0x41) |
+                           (word[-1] >> shift >> (NEGATIVE - 2) & 4) |
+                           (word[1] >> shift >> (NEGATIVE - 4) & 0x10);
     const uint32_t sign = sign_contexts[index];
-    const uint32_t negative = mq_decode_even(mq, &state->contexts[sign >> 1]) ^ (sign & 1);
-    values[shift * 11 / 32] = 3u << plane | negative << 31;
-    word[-1] |= (uint64_t)1 << 5 << shift;
-    word[0] |= ((uint64_t)1 << SIGNIFICANT | (uint64_t)negative << NEGATIVE) << shift;
-    word[1] |= (uint64_t)1 << 3 << shift;
-    if (shift == 0) {
+    const uint64_t negative = mq_decode_even(mq, &state->contexts[sign >> 1]) ^ (sign & 1);
+    const uint64_t news = (uint64_t)1 << OWN | negative << NEGATIVE;
+    place->values[number] = 3u << plane | (uint32_t)negative << 31;
+    word[-1] |= (uint64_t)1 << RIGHT << shift;
+    word[0] |= news << shift;
+    word[1] |= (uint64_t)1 << LEFT << shift;
+    if (row == 0) {
         uint64_t *above = word - stride;
-        above[-1] |= (uint64_t)1 << 5 << ABOVE_ROW_3;
-        above[0] |= ((uint64_t)1 << SIGNIFICANT | (uint64_t)negative << NEGATIVE) << ABOVE_ROW_3;
-        above[1] |= (uint64_t)1 << 3 << ABOVE_ROW_3;
+        above[-1] |= (uint64_t)1 << RIGHT << ROW_BELOW;
+        above[0] |= news << ROW_BELOW;
+        above[1] |= (uint64_t)1 << LEFT << ROW_BELOW;
     }
-    if (shift == 3 * STEP) {
+    if (row == 3) {
         uint64_t *below = word + stride;
-        below[-1] |= (uint64_t)1 << 5 >> STEP;
-        below[0] |= ((uint64_t)1 << SIGNIFICANT | (uint64_t)negative << NEGATIVE) >> STEP;
-        below[1] |= (uint64_t)1 << 3 >> STEP;
+        below[-1] |= (uint64_t)1 << RIGHT >> STEP;
+        below[0] |= news >> STEP;
+        below[1] |= (uint64_t)1 << LEFT >> STEP;
     }
 }
 
-static inline uint32_t first_of(uint32_t rows)
+/* The context of a sample that is not significant. */
+static inline __attribute__((always_inline)) uint64_t *
+zero_context(struct block_state *state, const struct place *place, uint32_t number)
 {
-    return (uint32_t)__builtin_ctz(rows);
-}
-
-/* The rows of a stripe that the block has. */
-static inline uint32_t rows_of(const struct block_state *state, uint32_t stripe)
-{
-    return stripe + 1 == state->stripes ? state->last_rows : ROWS_ALL;
+    const uint64_t word = place->words[number / 4] >> (number & 3) * STEP;
+    return &state->contexts[state->zero_contexts[word & NEIGHBOURS]];
 }
 
 /* ---- passes -------------------------------------------------------------------------------------------- */
 
+/* The neighbours of row 0 to 3 that come after it: one below, and three in the next column. */
+static const uint64_t neighbours_after[4] = {0x32, 0x74, 0xE8, 0xC0};
+
 /* D.3.1: samples next to significant ones. */
-static inline __attribute__((always_inline)) void pass_significance(struct block_state *state, uint32_t plane)
+static inline __attribute__((always_inline)) void
+significance(struct block_state *state, struct mq_decoder *mq, const struct place *place, uint32_t plane)
 {
-    struct mq_decoder mq = state->mq;
-    for (uint32_t stripe = 0; stripe < state->stripes; stripe++) {
-        uint64_t *word = state->words + (size_t)stripe * (state->columns + 2);
-        uint32_t *values = state->values + (size_t)stripe * state->columns * 4;
-        const uint32_t present = rows_of(state, stripe);
-        for (uint32_t column = 0; column < state->columns; column++, word++, values += 4) {
-            const uint32_t area = (uint32_t)word[0] & AREA;
-            if (area == 0)
-                continue;
-            const uint32_t across = area | area >> 1 | area >> 2;
-            const uint32_t open = ~(area >> SIGNIFICANT) & present;
-            uint32_t rows = (across | across >> 3 | across >> 6) & open;
-            uint32_t visited = rows;
-            while (rows != 0) {
-                const uint32_t shift = first_of(rows);
-                const uint64_t own = word[0] >> shift;
-                rows &= rows - 1;
-                if (mq_decode_even(&mq, &state->contexts[state->zero_contexts[own & NEIGHBOURS]]) != 0) {
-                    become_significant(state, &mq, word, shift, values, plane);
-                    const uint32_t next = (1u << STEP << shift) & open;
-                    rows |= next;
-                    visited |= next;
-                }
-            }
-            word[0] |= (uint64_t)visited << VISITED;
+    const uint64_t before = place->maps->significant, open = place->present & ~before;
+    uint64_t left = near_of(state, place->maps) & open, visited = left, found = 0;
+    while (left != 0) {
+        const uint32_t number = first_of(left);
+        left &= left - 1;
+        if (mq_decode_even(mq, zero_context(state, place, number)) != 0) {
+            const uint64_t after = neighbours_after[number & 3] << (number & ~3u) & open;
+            become_significant(state, mq, place, number, plane);
+            found |= (uint64_t)1 << number;
+            left |= after;
+            visited |= after;
         }
     }
-    state->mq = mq;
+    place->maps->significant = before | found;
+    place->maps->visited = visited;
 }
 
 /* D.3.3: another bit of those that were significant before this bit-plane. */
-static inline __attribute__((always_inline)) void pass_refinement(struct block_state *state, uint32_t plane)
+static inline __attribute__((always_inline)) void refinement(struct block_state *state, struct mq_decoder *mq,
+                                                             const struct place *place, uint32_t plane)
 {
-    struct mq_decoder mq = state->mq;
-    for (uint32_t stripe = 0; stripe < state->stripes; stripe++) {
-        uint64_t *word = state->words + (size_t)stripe * (state->columns + 2);
-        uint32_t *values = state->values + (size_t)stripe * state->columns * 4;
-        for (uint32_t column = 0; column < state->columns; column++, word++, values += 4) {
-            const uint64_t own = word[0];
-            uint32_t rows = (uint32_t)(own >> SIGNIFICANT & ~(own >> VISITED)) & ROWS_ALL;
-            if (rows == 0)
-                continue;
-            const uint32_t area = (uint32_t)own & AREA, across = area | area >> 1 | area >> 2;
-            const uint32_t again = (uint32_t)(own >> REFINED);
-            const uint32_t beside = (across | across >> 6 | (area | area >> 2) >> 3) & ~again;
-            word[0] = own | (uint64_t)rows << REFINED;
-            do {
-                const uint32_t shift = first_of(rows);
-                rows &= rows - 1;
-                const uint32_t context = CONTEXT_REFINE + ((beside >> shift & 1) | (again >> shift & 1) << 1);
-                const uint32_t bit = mq_decode_even(&mq, &state->contexts[context]);
-                values[shift * 11 / 32] += (bit << plane << 1) - (1u << plane);
-            } while (rows != 0);
-        }
-    }
-    state->mq = mq;
+    uint64_t left = place->maps->significant & ~place->maps->visited;
+    if (left == 0)
+        return;
+    const uint64_t again = place->maps->refined, near = near_of(state, place->maps) & ~again;
+    place->maps->refined = again | left;
+    do {
+        const uint32_t number = first_of(left);
+        left &= left - 1;
+        const uint64_t context = CONTEXT_REFINE + ((near >> number & 1) | (again >> number & 1) << 1);
+        const uint32_t bit = mq_decode_even(mq, &state->contexts[context]);
+        place->values[number] += (bit << plane << 1) - (1u << plane);
+    } while (left != 0);
 }
 
 /* D.3.4: all that is left; four at once where nothing is near. */
-static inline __attribute__((always_inline)) void pass_cleanup(struct block_state *state, uint32_t plane)
+static inline __attribute__((always_inline)) void cleanup(struct block_state *state, struct mq_decoder *mq,
+                                                          const struct place *place, uint32_t plane)
 {
-    struct mq_decoder mq = state->mq;
-    for (uint32_t stripe = 0; stripe < state->stripes; stripe++) {
-        uint64_t *word = state->words + (size_t)stripe * (state->columns + 2);
-        uint32_t *values = state->values + (size_t)stripe * state->columns * 4;
-        const uint32_t present = rows_of(state, stripe);
-        for (uint32_t column = 0; column < state->columns; column++, word++, values += 4) {
-            const uint64_t own = word[0];
-            uint32_t rows = ~(uint32_t)(own >> SIGNIFICANT | own >> VISITED) & present;
-            if ((own & AREA) == 0 && present == ROWS_ALL) {
-                if (mq_decode(&mq, &state->contexts[CONTEXT_RUN]) == 0)
-                    continue;
-                uint32_t row = mq_decode(&mq, &state->contexts[CONTEXT_UNIFORM]) << 1;
-                row |= mq_decode(&mq, &state->contexts[CONTEXT_UNIFORM]);
-                const uint32_t shift = row * STEP;
-                become_significant(state, &mq, word, shift, values, plane);
-                rows &= (uint32_t)-2 << shift;
-            }
-            while (rows != 0) {
-                const uint32_t shift = first_of(rows);
-                const uint64_t now = word[0] >> shift;
-                rows &= rows - 1;
-                if (mq_decode_even(&mq, &state->contexts[state->zero_contexts[now & NEIGHBOURS]]) != 0)
-                    become_significant(state, &mq, word, shift, values, plane);
-            }
-            word[0] &= ~((uint64_t)ROWS_ALL << VISITED);
+    uint64_t left = place->present & ~(place->maps->significant | place->maps->visited), found = 0;
+    place->maps->visited = 0;
+    while (left != 0) {
+        uint32_t number = first_of(left);
+        if ((left >> number & 15) == 15 && (number & 3) == 0 && (place->words[number / 4] & AREA) == 0) {
+            left &= ~((uint64_t)15 << number);
+            if (mq_decode(mq, &state->contexts[CONTEXT_RUN]) == 0)
+                continue;
+            uint32_t row = mq_decode_even(mq, &state->contexts[CONTEXT_UNIFORM]) << 1;
+            row |= mq_decode_even(mq, &state->contexts[CONTEXT_UNIFORM]);
+            left |= (uint64_t)(14u << row & 15) << number;
+            number += row;
+        } else {
+            left &= left - 1;
+            if (mq_decode_even(mq, zero_context(state, place, number)) == 0)
+                continue;
         }
+        become_significant(state, mq, place, number, plane);
+        found |= (uint64_t)1 << number;
     }
+    place->maps->significant |= found;
+}
+
+typedef void pass_fn(struct block_state *state, struct mq_decoder *mq, const struct place *place,
+                     uint32_t plane);
+
+static inline __attribute__((always_inline)) void go_through(struct block_state *state, pass_fn *pass,
+                                                             uint32_t plane)
+{
+    struct mq_decoder mq = state->mq; /* in registers */
+    for (uint32_t stripe = 0; stripe < state->stripes; stripe++)
+        for (uint32_t across = 0; across < state->maps_across; across++) {
+            const struct place place = place_of(state, stripe, across);
+            pass(state, &mq, &place, plane);
+        }
     state->mq = mq;
 }
 
@@ -220,15 +274,16 @@ static inline __attribute__((always_inline)) void pass_cleanup(struct block_stat
 FOR_EACH_SHIFT
 static void decode_passes(struct block_state *state, uint32_t passes, uint32_t plane)
 {
-    for (uint32_t pass = 2; passes > 0; passes--) {
-        if (pass == 0)
-            pass_significance(state, plane);
-        else if (pass == 1)
-            pass_refinement(state, plane);
-        else
-            pass_cleanup(state, plane);
-        pass = pass == 2 ? 0 : pass + 1;
-        plane -= pass == 0;
+    go_through(state, cleanup, plane);
+    while (--passes > 0) {
+        plane--;
+        go_through(state, significance, plane);
+        if (--passes == 0)
+            break;
+        go_through(state, refinement, plane);
+        if (--passes == 0)
+            break;
+        go_through(state, cleanup, plane);
     }
 }
 
@@ -252,22 +307,30 @@ bool jpeg2000_block_mq(const struct jpeg2000_block *block, enum subband orientat
                        size_t stride)
 {
     uint64_t words[WORDS_MOST];
+    struct maps maps[MAPS_MOST];
     uint32_t values[JPEG2000_BLOCK_AREA];
-    const uint32_t stripes = (block->rows + 3) / 4, columns = block->columns;
+    const uint32_t columns = block->columns, stripes = (block->rows + 3) / 4;
+    const uint32_t maps_across = (columns + MAP_COLUMNS - 1) / MAP_COLUMNS;
     const uint32_t planes = block->planes - block->missing_planes;
     struct block_state state = {.zero_contexts = zero_contexts[orientation],
                                 .words = words + columns + 2 + 1,
+                                .maps = maps + maps_across + 2 + 1,
                                 .values = values,
                                 .columns = columns,
                                 .stripes = stripes,
-                                .last_rows = ROWS_ALL >> (stripes * 4 - block->rows) * STEP};
+                                .maps_across = maps_across,
+                                .last_rows = TOP_ROWS * (15u >> (stripes * 4 - block->rows)),
+                                .last_columns = UINT64_MAX >> (maps_across * MAP_COLUMNS - columns) * 4};
     const size_t words_used = (size_t)(stripes + 2) * (columns + 2);
+    const size_t maps_used = (size_t)(stripes + 2) * (maps_across + 2);
+    const size_t values_used = (size_t)stripes * columns * 4;
     if (block->missing_planes >= block->planes || block->planes > 30 || block->passes < 1 ||
-        block->passes > 3 * planes - 2 || words_used > WORDS_MOST ||
-        (size_t)stripes * columns * 4 > JPEG2000_BLOCK_AREA)
+        block->passes > 3 * planes - 2 || words_used > WORDS_MOST || maps_used > MAPS_MOST ||
+        values_used > JPEG2000_BLOCK_AREA)
         return false;
     memset(words, 0, words_used * sizeof *words);
-    memset(values, 0, (size_t)stripes * columns * 4 * sizeof *values);
+    memset(maps, 0, maps_used * sizeof *maps);
+    memset(values, 0, values_used * sizeof *values);
     for (uint32_t i = 0; i < CONTEXTS; i++)
         state.contexts[i] = mq_state(0);
     state.contexts[0] = mq_state(4);
