@@ -1,6 +1,8 @@
 unit_test(codec decoder_core base)
 unit_test(codec_damage decoder_core base)
 unit_test(codec_rle decoder_core base)
+unit_test(codec_jpeg2000 decoder_core base PkgConfig::OPENJPEG)
+target_sources(test_codec_jpeg2000 PRIVATE unit/jpeg2000_twin.c)
 unit_test(codec_jpegls decoder_core base PkgConfig::CHARLS)
 unit_test(jpeg_lossless decoder_core base DCMTK::dcmjpeg DCMTK::ofstd)
 target_sources(test_jpeg_lossless PRIVATE unit/dcmtk_jpeg.cc)

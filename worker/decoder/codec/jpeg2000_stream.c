@@ -158,8 +158,7 @@ static bool read_coding(struct reader *reader, const struct segment *cod)
         uint8_t *log2 = stream->precinct_log2[i];
         log2[0] = has_precincts ? body[10 + i] & 15 : 15;
         log2[1] = has_precincts ? body[10 + i] >> 4 : 15;
-        /* Of smaller ones there may be more than memory is meant for. */
-        if (log2[0] < 3 || log2[1] < 3)
+        if (i > 0 && (log2[0] == 0 || log2[1] == 0))
             return false;
     }
     return true;
