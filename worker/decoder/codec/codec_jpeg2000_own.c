@@ -26,7 +26,7 @@ static void gather(const struct jpeg2000_packets *packets, const struct jpeg2000
 }
 
 static bool decode_block(const struct jpeg2000_packets *packets, const struct jpeg2000_subband *band,
-                         const struct jpeg2000_code_block *block, uint8_t *room)
+                         const struct jpeg2000_code_block *block, bool is_ht, uint8_t *room)
 {
     int32_t *out = band->samples + (size_t)block->top * band->columns + block->left;
     if (block->passes == 0) {
@@ -37,14 +37,17 @@ static bool decode_block(const struct jpeg2000_packets *packets, const struct jp
     if (block->length == 0)
         return false;
     gather(packets, block, room);
+    const uint32_t cleanup = is_ht ? block->cleanup_length : block->length;
     const struct jpeg2000_block coded = {.bytes = room,
-                                         .cleanup_length = block->length,
+                                         .cleanup_length = cleanup,
+                                         .refinement_length = block->length - cleanup,
                                          .passes = block->passes,
                                          .missing_planes = block->missing_planes,
                                          .planes = band->planes,
                                          .columns = block->columns,
                                          .rows = block->rows};
-    return jpeg2000_block_mq(&coded, band->orientation, out, band->columns);
+    return is_ht ? jpeg2000_block_ht(&coded, out, band->columns)
+                 : jpeg2000_block_mq(&coded, band->orientation, out, band->columns);
 }
 
 static bool decode_blocks(const struct jpeg2000_packets *packets, const struct jpeg2000_tile *tile)
@@ -61,7 +64,7 @@ static bool decode_blocks(const struct jpeg2000_packets *packets, const struct j
             const struct jpeg2000_cell *cell = &precinct->cells[k];
             const struct jpeg2000_subband *band = jpeg2000_tile_band(tile, precinct, k);
             for (uint32_t n = 0; ok && n < cell->across * cell->down; n++)
-                ok = decode_block(packets, band, &tile->blocks[cell->first_block + n],
+                ok = decode_block(packets, band, &tile->blocks[cell->first_block + n], tile->stream->is_ht,
                                   (uint8_t *)room + JPEG2000_BLOCK_PADDING);
         }
     }
@@ -223,7 +226,7 @@ bool codec_jpeg2000_own(const uint8_t *bytes, size_t length, const struct codec_
 {
     struct jpeg2000_stream stream = {.bytes = NULL};
     struct error no_memory;
-    bool ok = jpeg2000_stream_read(&stream, bytes, length) && !stream.is_ht &&
+    bool ok = jpeg2000_stream_read(&stream, bytes, length) &&
               stream.image.x1 - stream.image.x0 == frame->columns &&
               stream.image.y1 - stream.image.y0 == frame->rows && stream.components == frame->samples &&
               codec_samples_reserve(out, frame->rows, frame->columns, frame->samples,

@@ -217,7 +217,7 @@ static inline void read_quads(struct block *block, bool is_first)
             used += HT_LENGTH(code[side]);
             uint32_t here = HT_SIGNIFICANT(code[side]);
             s->quads[i + side] = (uint16_t)code[side];
-            context = is_first ? (here | here >> 1) & 1 | (here >> 1 & 6) : (here >> 1 | here >> 2) & 2;
+            context = is_first ? ((here | here >> 1) & 1) | (here >> 1 & 6) : (here >> 1 | here >> 2) & 2;
         }
         uint32_t kind = HT_HAS_U(code[0]) | HT_HAS_U(code[1]) << 1;
         if (is_first && kind == HT_BOTH)
