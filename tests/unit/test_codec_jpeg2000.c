@@ -13,7 +13,7 @@
 #include "tests/unit/jpeg2000_twin.h"
 
 #define STREAM_MOST (1u << 20)
-#define RANDOM_SHAPES 250
+#define RANDOM_SHAPES 150
 #define MUTATIONS 20
 
 struct encoding {

@@ -6,6 +6,7 @@
 #include "common/alloc.h"
 #include "worker/decoder/codec/codec.h"
 #include "worker/decoder/codec/jpeg2000_block.h"
+#include "worker/decoder/codec/jpeg2000_ht_codes.h"
 #include "worker/decoder/codec/jpeg2000_packets.h"
 #include "worker/decoder/codec/jpeg2000_stream.h"
 #include "worker/decoder/codec/jpeg2000_tile.h"
@@ -14,19 +15,28 @@
 
 /* ---- code-blocks --------------------------------------------------------------------------------------- */
 
-/* The bytes of a block, one piece behind the other, to `room`, and the padding behind them. */
-static void gather(const struct jpeg2000_packets *packets, const struct jpeg2000_code_block *block,
-                   uint8_t *room)
+/* What all blocks of a tile need. */
+struct block_reader {
+    const struct jpeg2000_packets *packets;
+    bool is_ht;
+    struct ht_codes codes;
+    uint8_t *room; /* for the longest, padded on both sides */
+};
+
+/* The bytes of a block, one piece behind the other, and the padding behind them. */
+static void gather(const struct block_reader *reader, const struct jpeg2000_code_block *block)
 {
+    const struct jpeg2000_packets *packets = reader->packets;
+    uint8_t *to = reader->room;
     for (uint32_t i = block->first; i != 0; i = packets->pieces[i].next) {
-        memcpy(room, packets->bytes + packets->pieces[i].at, packets->pieces[i].length);
-        room += packets->pieces[i].length;
+        memcpy(to, packets->bytes + packets->pieces[i].at, packets->pieces[i].length);
+        to += packets->pieces[i].length;
     }
-    memset(room, 0xFF, JPEG2000_BLOCK_PADDING);
+    memset(to, 0xFF, JPEG2000_BLOCK_PADDING);
 }
 
-static bool decode_block(const struct jpeg2000_packets *packets, const struct jpeg2000_subband *band,
-                         const struct jpeg2000_code_block *block, bool is_ht, uint8_t *room)
+static bool decode_block(const struct block_reader *reader, const struct jpeg2000_subband *band,
+                         const struct jpeg2000_code_block *block)
 {
     int32_t *out = band->samples + (size_t)block->top * band->columns + block->left;
     if (block->passes == 0) {
@@ -36,9 +46,10 @@ static bool decode_block(const struct jpeg2000_packets *packets, const struct jp
     }
     if (block->length == 0)
         return false;
-    gather(packets, block, room);
-    const uint32_t cleanup = is_ht ? block->cleanup_length : block->length;
-    const struct jpeg2000_block coded = {.bytes = room,
+    gather(reader, block);
+    const uint32_t cleanup = reader->is_ht ? block->cleanup_length : block->length;
+    const struct jpeg2000_block coded = {.codes = &reader->codes,
+                                         .bytes = reader->room,
                                          .cleanup_length = cleanup,
                                          .refinement_length = block->length - cleanup,
                                          .passes = block->passes,
@@ -46,27 +57,35 @@ static bool decode_block(const struct jpeg2000_packets *packets, const struct jp
                                          .planes = band->planes,
                                          .columns = block->columns,
                                          .rows = block->rows};
-    return is_ht ? jpeg2000_block_ht(&coded, out, band->columns)
-                 : jpeg2000_block_mq(&coded, band->orientation, out, band->columns);
+    return reader->is_ht ? jpeg2000_block_ht(&coded, out, band->columns)
+                         : jpeg2000_block_mq(&coded, band->orientation, out, band->columns);
+}
+
+static bool decode_cell(const struct block_reader *reader, const struct jpeg2000_tile *tile,
+                        const struct jpeg2000_subband *band, const struct jpeg2000_cell *cell)
+{
+    for (uint32_t i = 0; i < cell->across * cell->down; i++)
+        if (!decode_block(reader, band, &tile->blocks[cell->first_block + i]))
+            return false;
+    return true;
 }
 
 static bool decode_blocks(const struct jpeg2000_packets *packets, const struct jpeg2000_tile *tile)
 {
+    struct block_reader reader = {.packets = packets, .is_ht = tile->stream->is_ht};
     struct error no_memory;
     void *room;
     bool ok = true;
     if (!alloc_pixels(&room, (size_t)packets->longest + 2 * JPEG2000_BLOCK_PADDING, 1, 0, &no_memory))
         return false;
     memset(room, 0, JPEG2000_BLOCK_PADDING);
+    reader.room = (uint8_t *)room + JPEG2000_BLOCK_PADDING;
+    if (reader.is_ht)
+        jpeg2000_ht_codes(&reader.codes);
     for (size_t i = 0; ok && i < tile->precinct_count; i++) {
         const struct jpeg2000_precinct *precinct = &tile->precincts[i];
-        for (uint32_t k = 0; ok && k < precinct->cells_used; k++) {
-            const struct jpeg2000_cell *cell = &precinct->cells[k];
-            const struct jpeg2000_subband *band = jpeg2000_tile_band(tile, precinct, k);
-            for (uint32_t n = 0; ok && n < cell->across * cell->down; n++)
-                ok = decode_block(packets, band, &tile->blocks[cell->first_block + n], tile->stream->is_ht,
-                                  (uint8_t *)room + JPEG2000_BLOCK_PADDING);
-        }
+        for (uint32_t k = 0; ok && k < precinct->cells_used; k++)
+            ok = decode_cell(&reader, tile, jpeg2000_tile_band(tile, precinct, k), &precinct->cells[k]);
     }
     free(room);
     return ok;
@@ -102,12 +121,12 @@ static inline int32_t in_range(int32_t value, const struct range *range)
 PUT_ROW(put_row_8, uint8_t)
 PUT_ROW(put_row_16, uint16_t)
 
-/* Green, and what red and blue are more than it (Annex G.2), to `rgb`. */
+/* Green, and what red and blue are more than it (Annex G.2): y, u and v to red, green and blue. */
 FOR_EACH_VECTOR_WIDTH
-static void undo_transform(const int32_t *const rows[3], size_t count, int32_t *restrict red,
-                           int32_t *restrict green, int32_t *restrict blue)
+static void undo_transform(const int32_t *restrict y, const int32_t *restrict u, const int32_t *restrict v,
+                           size_t count, int32_t *restrict rgb)
 {
-    const int32_t *restrict y = rows[0], *restrict u = rows[1], *restrict v = rows[2];
+    int32_t *restrict red = rgb, *restrict green = rgb + count, *restrict blue = rgb + 2 * count;
     for (size_t i = 0; i < count; i++) {
         const int32_t quarter = (int32_t)((uint32_t)u[i] + (uint32_t)v[i]) >> 2;
         const uint32_t g = (uint32_t)y[i] - (uint32_t)quarter;
@@ -178,11 +197,9 @@ static bool put_tile(const struct jpeg2000_tile *tile, struct codec_samples *out
         for (uint32_t i = 0; i < stream->components; i++)
             row[i] = wavelet_next_row(&wavelets[i]);
         if (stream->has_transform) {
-            int32_t *red = colours, *green = red + columns, *blue = green + columns;
-            undo_transform(row, columns, red, green, blue);
-            row[0] = red;
-            row[1] = green;
-            row[2] = blue;
+            undo_transform(row[0], row[1], row[2], columns, colours);
+            for (uint32_t i = 0; i < stream->components; i++)
+                row[i] = (const int32_t *)colours + (size_t)i * columns;
         }
         put_row(tile, row, y, out);
     }

@@ -17,15 +17,18 @@
 /* Subbands by what filtered the columns' and the rows' direction: HL is high-pass along a row. */
 enum subband { SUBBAND_LL, SUBBAND_HL, SUBBAND_LH, SUBBAND_HH };
 
+struct ht_codes;
+
 struct jpeg2000_block {
-    const uint8_t *bytes;       /* the segments one behind the other, without the packets' headers; padded,
-                                   behind the end with 0xFF                                               */
-    uint32_t cleanup_length;    /* HT: Lcup, bytes of the cleanup segment; MQ: all bytes                  */
-    uint32_t refinement_length; /* HT: Lref, bytes of the SigProp and MagRef segment, 0: none; MQ: 0      */
-    uint32_t passes;            /* coding passes; HT: 1 to 3                                              */
-    uint32_t missing_planes;    /* zero bit-planes of the packet header (P)                               */
-    uint32_t planes;            /* magnitude bit-planes of the subband (Mb), at most 30                   */
-    uint32_t columns, rows;     /* 1 to JPEG2000_BLOCK_SIDE, their product at most JPEG2000_BLOCK_AREA    */
+    const struct ht_codes *codes; /* HT: of jpeg2000_ht_codes() */
+    const uint8_t *bytes;         /* the segments one behind the other, without the packets' headers; padded,
+                                     behind the end with 0xFF                                               */
+    uint32_t cleanup_length;      /* HT: Lcup, bytes of the cleanup segment; MQ: all bytes                  */
+    uint32_t refinement_length;   /* HT: Lref, bytes of the SigProp and MagRef segment, 0: none; MQ: 0      */
+    uint32_t passes;              /* coding passes; HT: 1 to 3                                              */
+    uint32_t missing_planes;      /* zero bit-planes of the packet header (P)                               */
+    uint32_t planes;              /* magnitude bit-planes of the subband (Mb), at most 30                   */
+    uint32_t columns, rows;       /* 1 to JPEG2000_BLOCK_SIDE, their product at most JPEG2000_BLOCK_AREA    */
 };
 
 /* Write rows x columns samples in two's complement to `out`, `stride` samples from row to row. False: the

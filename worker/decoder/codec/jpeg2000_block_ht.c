@@ -323,7 +323,7 @@ FOR_EACH_SHIFT static bool decode(const struct jpeg2000_block *in, struct block 
 bool jpeg2000_block_ht(const struct jpeg2000_block *in, int32_t *out, size_t stride)
 {
     struct scratch scratch;
-    struct block block = {.codes = jpeg2000_ht_codes(), .scratch = &scratch};
+    struct block block = {.codes = in->codes, .scratch = &scratch};
     size_t length = in->cleanup_length;
     if (in->passes != 1 || in->missing_planes + 1 != in->planes || in->planes > PLANES_MAX - 1 ||
         length < 2 || in->columns > COLUMNS_MAX || in->columns * in->rows > SAMPLES_MAX)

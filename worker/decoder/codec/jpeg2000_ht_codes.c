@@ -1,7 +1,7 @@
 #include "worker/decoder/codec/jpeg2000_ht_codes.h"
 
-#include <stdbool.h>
 #include <stddef.h>
+#include <string.h>
 
 /* The codes of CxtVLC (ITU-T T.814 Annex C), a word of hexadecimal digits for each: context, rho, u_off, e^k,
  * e^1, the length in bits, and two digits of code, which is read from its lowest bit on. */
@@ -155,17 +155,12 @@ static uint32_t pair_of(enum ht_pair kind, uint32_t bits)
            right.base << 13;
 }
 
-const struct ht_codes *jpeg2000_ht_codes(void)
+void jpeg2000_ht_codes(struct ht_codes *codes)
 {
-    static struct ht_codes codes;
-    static bool is_built;
-    if (is_built)
-        return &codes;
-    spread(first_row, sizeof first_row / sizeof *first_row, codes.quads[0]);
-    spread(other_rows, sizeof other_rows / sizeof *other_rows, codes.quads[1]);
+    memset(codes->quads, 0, sizeof codes->quads);
+    spread(first_row, sizeof first_row / sizeof *first_row, codes->quads[0]);
+    spread(other_rows, sizeof other_rows / sizeof *other_rows, codes->quads[1]);
     for (uint32_t kind = 0; kind < HT_PAIRS; kind++)
         for (uint32_t bits = 0; bits < 1u << 6; bits++)
-            codes.pairs[kind << 6 | bits] = pair_of((enum ht_pair)kind, bits);
-    is_built = true;
-    return &codes;
+            codes->pairs[kind << 6 | bits] = pair_of((enum ht_pair)kind, bits);
 }

@@ -39,7 +39,7 @@ struct ht_codes {
     uint32_t pairs[HT_PAIRS << 6];
 };
 
-/* Built when first asked for. */
-const struct ht_codes *jpeg2000_ht_codes(void);
+/* Fill the tables: some microseconds, once for all blocks of a frame. */
+void jpeg2000_ht_codes(struct ht_codes *codes);
 
 #endif
