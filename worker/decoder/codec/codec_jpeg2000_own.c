@@ -1,5 +1,6 @@
 /* Sound streams of the common kind only: at the first thing that is not as it should be this decoder gives
  * up, and OpenJPEG judges the stream from its beginning. */
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -197,6 +198,7 @@ static bool put_tile(const struct jpeg2000_tile *tile, struct codec_samples *out
         for (uint32_t i = 0; i < stream->components; i++)
             row[i] = wavelet_next_row(&wavelets[i]);
         if (stream->has_transform) {
+            assert(stream->components == JPEG2000_COMPONENTS); /* else read_coding() declines */
             undo_transform(row[0], row[1], row[2], columns, colours);
             for (uint32_t i = 0; i < stream->components; i++)
                 row[i] = (const int32_t *)colours + (size_t)i * columns;
