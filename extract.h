@@ -11,8 +11,10 @@
 #include "common/error.h"
 #include "common/command.h"
 
-/* Run the whole extraction. *exit_status is set in either case; on failure `err` has the sentence for the
- * user. */
+extern const struct command_argument extract_arguments[];
+
+/* Run the whole extraction, or one slice of it, which ends before names are settled and tables written.
+ * *exit_status is set in either case; on failure `err` has the sentence for the user. */
 MUST_CHECK bool extract_run(const struct settings *settings, const struct command_line *line,
                             int *exit_status, struct error *err);
 

@@ -17,13 +17,16 @@
 #include "doctor.h"
 #include "extract.h"
 #include "manual.h"
+#include "merge.h"
 #include "producer/control.h"
 #include "producer/produce_fleet.h"
 #include "worker/work_fleet.h"
 
 static const struct command commands[] = {
     {"extract", extract_run, "Convert all files of DICOMHome on this machine; goes on where it was ended.",
-     NULL},
+     extract_arguments},
+    {"merge", merge_run, "Write the tables of the slices that several machines have extracted.",
+     merge_arguments},
     {"produce", produce_run,
      "Publish a data set's files to Kafka, for workers to convert; prints the job's id.", produce_arguments},
     {"work", work_fleet_run, "Convert the files of any number of jobs, as Kafka gives them.", NULL},

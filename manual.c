@@ -72,6 +72,7 @@ static const struct {
     {"mail_retry", "The e\\-mail could not be sent yet, and is tried again."},
     {"mail_sent", "The e\\-mail was accepted by its server."},
     {"mail_state_lost", "Whether the e\\-mail was sent could not be stored."},
+    {"merged", "merge has taken over the files of all slices; what is left are names and tables."},
     {"not_confined", "Parts of the decoders' confinement are missing; niffler\\-png doctor says what to do."},
     {"password_file_open", "All users of the machine may read SmtpPasswordFile."},
     {"quarantined", "Workers died, several times, while they had this file alone; it counts as failed."},

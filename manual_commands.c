@@ -22,13 +22,31 @@ static const struct manual_command manual_commands[] = {
     {"extract",
      "A run over files that have not changed decodes nothing. A run that was ended, in whatever way, goes on "
      "where it was. SIGTERM, SIGINT and SIGHUP end it when the files that were begun are finished, a second "
-     "one at once. It refuses an output folder on which a job of the fleet is open.",
+     "one at once. It refuses an output folder on which a job of the fleet is open. With --slice it does one "
+     "of several shares of the files, so that a cluster can do them all at once, in any order: every slice "
+     "lists all files, and takes those whose paths are its own. A slice that was ended goes on when it is "
+     "run again. merge writes the tables.",
      "DICOMHome, OutputDirectory",
      {{0, "Every image was converted."},
       {1, "Finished; some files failed and are listed in failures.csv."},
       {2, "Wrong usage or settings, or nothing to convert."},
       {3, "Something outside failed, such as a full disk, or a signal asked for the end; what was done is "
-          "kept."},
+          "kept; with --slice also: others are at work on the output folder."},
+      BUG}},
+    {"merge",
+     "Takes the settings that the slices had, and needs all of them to be complete. The tables, and the "
+     "names "
+     "of pictures, are those of one extract over the same files, and an extract without --slice goes on from "
+     "there. What the slices know is kept: run again when files have come, they do what is new, and are "
+     "merged again. It refuses while slices are at work, and when an extract or a produce has used the "
+     "output folder since.",
+     "DICOMHome, OutputDirectory, and StateDirectory if the slices had it",
+     {{0, "Every image was converted."},
+      {1, "Finished; some files failed and are listed in failures.csv."},
+      {2, "Wrong usage or settings: another number of slices, other settings than theirs; or none of the "
+          "files is DICOM."},
+      {3, "Slices are missing, not finished, or found different files; or something outside failed. Nothing "
+          "is lost: run extract --slice for those that are named, then merge again."},
       BUG}},
     {"produce",
      "Lists the files in the output folder first, then opens the job, publishes a task for each file, and "
@@ -116,6 +134,10 @@ const struct manual_example manual_examples[] = {
      "niffler-png extract --PrintImages false --UseProcesses 0.5"},
     {"extract", "Which settings hold, and where each comes from",
      "niffler-png extract --config config.json --show-settings"},
+    {"extract", "The third of four slices of the files, as one of four processes on any machines",
+     "niffler-png extract --slice 2/4 --config config.json"},
+    {"merge", "The tables, when all four slices are done",
+     "niffler-png merge --slices 4 --config config.json"},
     {"doctor", "Whether a fleet could work with these settings", "niffler-png doctor --config fleet.json"},
     {"produce", "A job for the fleet, its topics made if they are missing; prints the job's id",
      "niffler-png produce --config fleet.json --create-topics --partitions 64 --replication 3"},

@@ -107,6 +107,9 @@ static void page_folders(FILE *out)
         {"published", "How many of the job's tasks Kafka has."},
         {"closed/", "A file for each job that is over; workers pass over its tasks."},
         {"records/", "Records that were too long for Kafka, until they are stored."},
+        {"slices/",
+         "State, log and lock of each slice of extract --slice, and which of them belong together. "
+         "The states hold attribute values; mode 0600."},
         {NULL, NULL},
     };
     static const struct item state[] = {
@@ -230,6 +233,7 @@ static void page_health(FILE *out)
     print_list("Pa", paths, out);
     (void)fputs(".Pp\nThe metrics are:\n.Bl -tag -width Ds\n", out);
     print_metrics(metrics_table, METRIC_COUNT, out);
+    print_metrics(metrics_of_job_table, METRICS_OF_JOB_COUNT, out);
     print_metrics(metrics_process_table, METRICS_PROCESS_COUNT, out);
     (void)fputs(".El\n", out);
 }

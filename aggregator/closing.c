@@ -218,21 +218,53 @@ static struct progress progress_of(const struct closing *closing, struct open_jo
     };
 }
 
+/* What the metrics say of the jobs that are not over. */
+struct tally {
+    unsigned by_state[METRIC_JOBS_STALLED - METRIC_JOBS_OPEN + 1];
+    uint64_t left;
+    struct metrics_job *jobs; /* as many as MetricsJobs allows */
+    size_t count;
+};
+
+static void tally_add(struct tally *tally, const struct progress *progress, size_t room)
+{
+    static const char *const states[] = {"open", "sealed", "running"};
+    size_t state = 0;
+    while (state < sizeof states / sizeof *states && strcmp(states[state], progress->state) != 0)
+        state++; /* the last one is stalled */
+    tally->by_state[state]++;
+    uint64_t done = progress->counts.found;
+    tally->left += progress->found > done ? progress->found - done : 0;
+    if (tally->count == room)
+        return;
+    struct metrics_job *job = &tally->jobs[tally->count++];
+    *job = (struct metrics_job){.done = done, .left_s = progress_left_s(progress)};
+    job->files = progress->total == PROGRESS_TOTAL_UNKNOWN ? __builtin_nan("") : (double)progress->total;
+    (void)snprintf(job->id, sizeof job->id, "%s", progress->job);
+}
+
 void closing_show(struct closing *closing)
 {
-    unsigned count = 0;
+    struct metrics *metrics = closing->options.metrics;
+    size_t room = closing->options.settings->metrics_jobs;
+    struct tally tally = {.jobs = xcalloc(room + 1, sizeof *tally.jobs)};
     int64_t last_ms = closing->record_ms;
-    for (struct open_job *job = jobs_first(closing->options.jobs); job != NULL; job = job->next, count++) {
+    for (struct open_job *job = jobs_first(closing->options.jobs); job != NULL; job = job->next) {
         struct progress progress = progress_of(closing, job);
         progress_show(closing->view, &progress);
+        tally_add(&tally, &progress, room);
         last_ms = job->record_ms > last_ms ? job->record_ms : last_ms;
     }
     if (last_ms > closing->record_ms)
-        metrics_set(closing->options.metrics, METRIC_LAST_PROGRESS, (double)time(NULL));
+        metrics_set(metrics, METRIC_LAST_PROGRESS, (double)time(NULL));
     closing->record_ms = last_ms;
-    metrics_set(closing->options.metrics, METRIC_JOBS_OPEN, count);
+    for (size_t i = 0; i < sizeof tally.by_state / sizeof *tally.by_state; i++)
+        metrics_set(metrics, METRIC_JOBS_OPEN + i, tally.by_state[i]);
+    metrics_set(metrics, METRIC_FILES_LEFT, (double)tally.left);
+    metrics_show_jobs(metrics, tally.jobs, tally.count);
+    free(tally.jobs);
     if (closing->view != NULL)
-        metrics_set(closing->options.metrics, METRIC_REDIS_UP, view_is_up(closing->view));
+        metrics_set(metrics, METRIC_REDIS_UP, view_is_up(closing->view));
 }
 
 /* ---- mails ---- */

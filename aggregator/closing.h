@@ -55,7 +55,7 @@ void closing_sweep(struct closing *closing);
 /* Note what has become of mails. */
 void closing_take_mails(struct closing *closing);
 
-/* Show all open jobs in Redis, and their number in the metrics. */
+/* Show all open jobs in Redis; their states, the files left and MetricsJobs of them in the metrics. */
 void closing_show(struct closing *closing);
 
 #endif

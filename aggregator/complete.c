@@ -83,7 +83,7 @@ bool complete_state(struct store *store, const char *state, struct error *err)
     return store_set(store, "state", state, err) && store_sync(store, err);
 }
 
-void complete_print(const struct store_counts *counts, const char *output_directory)
+void complete_print_counts(const struct store_counts *counts)
 {
     printf("%llu files found = %llu converted + %llu without image + %llu ignored + %llu failed; %llu "
            "pictures\n",
@@ -94,6 +94,11 @@ void complete_print(const struct store_counts *counts, const char *output_direct
         if (counts->failed_by_category[category] > 0)
             printf("  failed-dicom/%d: %llu\n", category,
                    (unsigned long long)counts->failed_by_category[category]);
+}
+
+void complete_print(const struct store_counts *counts, const char *output_directory)
+{
+    complete_print_counts(counts);
     printf("tables: ");
     shown_print(stdout, output_directory);
     printf("/metadata.csv, mapping.csv, failures.csv\n");

@@ -18,7 +18,9 @@ MUST_CHECK bool complete_finish_tables(struct store *store, int output_dir, stru
 /* The fact "state", on disk. */
 MUST_CHECK bool complete_state(struct store *store, const char *state, struct error *err);
 
-/* Print what `extract` and `aggregate --job` print at the end. */
+/* Print how many files became what; and what `extract` and `aggregate --job` print at the end: that, and
+ * where the tables are. */
+void complete_print_counts(const struct store_counts *counts);
 void complete_print(const struct store_counts *counts, const char *output_directory);
 
 /* The exit status of a job that is complete: some failed (1), nothing was DICOM (2, and `err` says so; the

@@ -11,6 +11,11 @@
 #include "common/files.h"
 #include "common/log.h"
 
+static bool has_another_job(const char *id, struct error *err)
+{
+    return error_set(err, ERROR_INPUT, "the output folder of job %s has had another job since", id);
+}
+
 /* The output folder, and with it the store, may have had another job since. */
 static bool check_owner(struct store *store, const char *id, struct error *err)
 {
@@ -19,7 +24,16 @@ static bool check_owner(struct store *store, const char *id, struct error *err)
         return false;
     bool ok = job != NULL && strcmp(job, id) == 0;
     free(job);
-    return ok || error_set(err, ERROR_INPUT, "the output folder of job %s has had another job since", id);
+    return ok || has_another_job(id, err);
+}
+
+/* That other job may be open: then its store is, and cannot be opened to ask it. */
+static bool check_folder(struct jobs *jobs, const struct job *job, struct error *err)
+{
+    for (const struct open_job *other = jobs_first(jobs); other != NULL; other = other->next)
+        if (strcmp(other->job.output, job->output) == 0)
+            return has_another_job(job->id, err);
+    return true;
 }
 
 bool jobs_look_up(struct jobs *jobs, const char *id, struct notice *notice, struct store **store,
@@ -134,7 +148,7 @@ bool jobs_reopen(struct jobs *jobs, const struct notice *notice, int output_root
         return true;
     }
     if (!jobs_read_notice(jobs, JOBS_CLOSED, notice->job.id, &known, err) ||
-        !jobs_open_store(jobs, known.job.output, &store, err) ||
+        !check_folder(jobs, &known.job, err) || !jobs_open_store(jobs, known.job.output, &store, err) ||
         !check_store(store, notice, &is_known, &is_over, err))
         goto out;
     if (is_known && is_over) {

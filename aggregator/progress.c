@@ -18,6 +18,7 @@
 #define ENDED_TTL_S "2592000"   /* 30 days */
 #define LISTED_TTL_S "7776000"  /* 90 days: how long a job is listed */
 #define WORDS_MAX 128
+#define LEFT_MAX_S 1e9 /* more is no estimate */
 
 /* KEYS: job, classes, events, jobs, jobs:active.
  * ARGV: epoch, rev, state, job id, created_at, now, TTL, is it over, days listed in seconds, number of words
@@ -128,6 +129,17 @@ static void add_counts(struct words *words, const struct progress *progress)
         field_number(words, "bytes_out", progress->bytes_out);
 }
 
+double progress_left_s(const struct progress *progress)
+{
+    uint64_t done = progress->counts.found, total = progress->total;
+    if (total == PROGRESS_TOTAL_UNKNOWN)
+        return NAN;
+    if (done >= total)
+        return 0;
+    double left_s = ceil((double)(total - done) / progress->rate);
+    return progress->rate > 0 && left_s < LEFT_MAX_S ? left_s : NAN;
+}
+
 /* What follows from the counts: how far, how fast, how long. Absent where it is not known. */
 static void add_pace(struct words *words, const struct progress *progress)
 {
@@ -140,10 +152,9 @@ static void add_pace(struct words *words, const struct progress *progress)
     /* Rounded down: 100 is for when it is all. */
     double percent = total == 0 || done >= total ? 100 : floor(1000.0 * (double)done / (double)total) / 10;
     field_decimal(words, "percent", percent);
-    if (done >= total)
-        field_number(words, "eta_s", 0);
-    else if (progress->rate > 0 && (double)(total - done) / progress->rate < 1e9)
-        field_number(words, "eta_s", (uint64_t)ceil((double)(total - done) / progress->rate));
+    double left_s = progress_left_s(progress);
+    if (!isnan(left_s))
+        field_number(words, "eta_s", (uint64_t)left_s);
 }
 
 /* The tables appear when the job is complete, and not before. */

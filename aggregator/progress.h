@@ -24,6 +24,9 @@ struct progress {
     uint64_t revision;                                  /* rises with every change of the job */
 };
 
+/* Seconds until the job is done at its present rate; NAN: not known. */
+double progress_left_s(const struct progress *progress);
+
 /* Show it, in place of what was shown of the job. Cheap: call it for every batch. What Redis has of a later
  * epoch, or of this epoch and a later revision, is left alone. Accepts a view of NULL, as does the other. */
 void progress_show(struct view *view, const struct progress *progress);

@@ -10,6 +10,7 @@
 
 #include "aggregator/store_internal.h"
 #include "common/alloc.h"
+#include "common/hash.h"
 #include "common/nolink.h"
 #include "schema_sql.h"
 
@@ -25,10 +26,13 @@ static const char *const statement_sql[SQL_COUNT] = {
     [SQL_COMMIT] = "COMMIT",
     [SQL_SET_FACT] = "INSERT INTO fact VALUES (?1, ?2) ON CONFLICT (name) DO UPDATE SET value = ?2",
     [SQL_GET_FACT] = "SELECT value FROM fact WHERE name = ?1",
-    [SQL_FIND_FILE] = "SELECT settled, planned, failed_copy, frames FROM file WHERE path = ?1",
+    [SQL_FIND_FILE] = "SELECT settled, planned, failed_copy, frames, id FROM file WHERE path = ?1",
     [SQL_INSERT_FILE] = "INSERT INTO file(" FILE_VALUES ") VALUES (" FILE_PARAMETERS ")",
     [SQL_UPDATE_FILE] = "UPDATE file SET (" FILE_VALUES ", settled, planned) = (" FILE_PARAMETERS
                         ", NULL, NULL) WHERE path = ?16",
+    [SQL_UPDATE_NAMED_FILE] = "UPDATE file SET (" FILE_VALUES ") = (" FILE_PARAMETERS ") WHERE path = ?16",
+    [SQL_ALL_FILES] = "SELECT " FILE_VALUES " FROM file ORDER BY id",
+    [SQL_ADD_MERGED] = "INSERT OR IGNORE INTO merged VALUES (?1)",
     [SQL_INSERT_COLUMN] = "INSERT INTO column_name VALUES (?1, ?2)",
     [SQL_FIND_SHAPE] = "SELECT id FROM shape WHERE digest = ?1",
     [SQL_INSERT_SHAPE] = "INSERT INTO shape(digest, columns) VALUES (?1, ?2)",
@@ -141,10 +145,7 @@ bool store_exec(struct store *store, const char *sql, const char *what, struct e
 
 char *store_path(const char *folder, const char *output)
 {
-    uint64_t hash = 14695981039346656037u;
-    for (const char *c = output; *c != '\0'; c++)
-        hash = (hash ^ (unsigned char)*c) * 1099511628211u;
-    return xasprintf("%s/" STORE_NAME "-%016llx.db", folder, (unsigned long long)hash);
+    return xasprintf("%s/" STORE_NAME "-%016llx.db", folder, (unsigned long long)hash_text(output));
 }
 
 /* SQLite opens its files by their paths, again and again. A folder in them that is exchanged for a link

@@ -93,6 +93,19 @@ typedef bool store_failed_fn(void *context, uint64_t seq, const char *path, stru
 MUST_CHECK bool store_each_failed(struct store *store, unsigned category, store_failed_fn *each,
                                   void *context, struct error *err);
 
+/* ---- one store out of several ------------------------------------------------------------------------
+ *
+ * Slices of a scan have a store each. store_merge() takes over a slice's files, one transaction for many, and
+ * what it noted to be deleted; store_merge_end() forgets the files that no slice has. Killed in between, all
+ * of it is done again. Names of pictures (compatibility) stay as they were settled, unless the slice has made
+ * the picture anew: then it lies, below output_dir, under the name it was made by. */
+MUST_CHECK bool store_merge_begin(struct store *store, struct error *err);
+MUST_CHECK bool store_merge(struct store *store, struct store *slice, int output_dir, struct error *err);
+MUST_CHECK bool store_merge_end(struct store *store, uint64_t *forgotten, struct error *err);
+
+/* Tell a slice which names its pictures have been given, so that it finds them when it is run again. */
+MUST_CHECK bool store_merge_names(struct store *store, struct store *slice, struct error *err);
+
 /* ---- what lies on disk, when all records are in ----------------------------------------------------- */
 
 /* Delete pictures and failed-dicom copies of files that are gone, or that a changed file has no more; then

@@ -209,7 +209,13 @@ out:
     return ok;
 }
 
-/* All that the old row has, less what the new one has. */
+bool store_replace_outputs(struct store *store, const struct row_outputs *before,
+                           const struct row_outputs *after, struct error *err)
+{
+    return store_change_stale(store, SQL_ADD_STALE, before, err) &&
+           store_change_stale(store, SQL_DROP_STALE, after, err);
+}
+
 static bool replace_outputs(struct store *store, sqlite3_stmt *old, const struct record *rec,
                             struct error *err)
 {
@@ -225,8 +231,7 @@ static bool replace_outputs(struct store *store, sqlite3_stmt *old, const struct
         .frames = store->frame_bytes.data,
         .frames_length = store->frame_bytes.length,
     };
-    return store_change_stale(store, SQL_ADD_STALE, &before, err) &&
-           store_change_stale(store, SQL_DROP_STALE, &after, err);
+    return store_replace_outputs(store, &before, &after, err);
 }
 
 /* ---- the row ---- */

@@ -31,6 +31,9 @@ enum statement {
     SQL_FIND_FILE,
     SQL_INSERT_FILE,
     SQL_UPDATE_FILE,
+    SQL_UPDATE_NAMED_FILE, /* keeps settled and planned */
+    SQL_ALL_FILES,
+    SQL_ADD_MERGED,
     SQL_INSERT_COLUMN,
     SQL_FIND_SHAPE,
     SQL_INSERT_SHAPE,
@@ -172,6 +175,13 @@ MUST_CHECK bool store_change_stale(struct store *store, enum statement which,
 /* The same for every row of a query that answers settled, planned, failed_copy, frames. */
 MUST_CHECK bool store_change_stale_of(struct store *store, enum statement which, const char *sql,
                                       struct error *err);
+
+/* Note as stale all that the old row has, less what the new one has. */
+MUST_CHECK bool store_replace_outputs(struct store *store, const struct row_outputs *before,
+                                      const struct row_outputs *after, struct error *err);
+
+/* Forget the files whose ids are in the table `gone`, and empty it; their outputs are stale. */
+MUST_CHECK bool store_drop_gone(struct store *store, struct error *err);
 
 /* Varints. */
 static inline void varint_append(struct buffer *out, uint64_t value)

@@ -118,6 +118,15 @@ bool store_reconcile_file(struct store *store, const char *path, uint64_t size_b
     return next_known(store, err);
 }
 
+bool store_drop_gone(struct store *store, struct error *err)
+{
+    return store_change_stale_of(
+               store, SQL_ADD_STALE,
+               "SELECT settled, planned, failed_copy, frames FROM gone JOIN file USING (id)", err) &&
+           store_exec(store, "DELETE FROM file WHERE id IN (SELECT id FROM gone); DELETE FROM gone",
+                      "write the store", err);
+}
+
 bool store_reconcile_end(struct store *store, uint64_t *forgotten, struct error *err)
 {
     *forgotten = 0;
@@ -126,12 +135,7 @@ bool store_reconcile_end(struct store *store, uint64_t *forgotten, struct error 
     while (store->known != NULL)
         if (!forget_known(store, err))
             return false;
-    if (store->gone > 0 &&
-        (!store_change_stale_of(store, SQL_ADD_STALE,
-                                "SELECT settled, planned, failed_copy, frames FROM gone JOIN file USING (id)",
-                                err) ||
-         !store_exec(store, "DELETE FROM file WHERE id IN (SELECT id FROM gone); DELETE FROM gone",
-                     "write the store", err)))
+    if (store->gone > 0 && !store_drop_gone(store, err))
         return false;
     *forgotten = store->gone;
     return store_commit(store, err);

@@ -83,6 +83,14 @@ void files_draft_abandon(struct files_draft *draft);
  * the text names the process that does, or the storage is full, read-only or gone; ERROR_FATAL. */
 MUST_CHECK bool files_lock(int dir, const char *path, int *descriptor, struct error *err);
 
+/* The same, but any number of processes may hold it in this way, and none in the other meanwhile. The text of
+ * the file stays as it is. */
+MUST_CHECK bool files_lock_shared(int dir, const char *path, int *descriptor, struct error *err);
+
+/* Turn a lock that is held into one of the other kind, without giving it up in between. False: others share
+ * it, and it stays shared. */
+bool files_lock_change(int descriptor, bool is_shared);
+
 /* Copy a whole file to `path` below `dir` (replacing it), through a temporary name, mode 0600 and the umask.
  * `is_synced`: its content is put on disk first. The input's position does not matter and is not moved. Fails
  * with ERROR_RETRY when the output cannot be written; ERROR_INPUT, category 1, CODE_INPUT_IO when the input

@@ -158,8 +158,16 @@ static bool write_all(int descriptor, const char *bytes, size_t length)
     return true;
 }
 
+static bool is_shared_by_others(int descriptor)
+{
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    return fcntl(descriptor, F_OFD_GETLK, &lock) == 0 && lock.l_type == F_RDLCK;
+}
+
 static bool lock_is_held(int descriptor, const char *path, struct error *err)
 {
+    if (is_shared_by_others(descriptor)) /* who wrote into it last is not who holds it */
+        return error_set(err, ERROR_RETRY, "'%s' is locked by several processes", path);
     char holder[32];
     ssize_t length = pread(descriptor, holder, sizeof holder - 1, 0);
     holder[length > 0 ? length : 0] = '\0';
@@ -175,24 +183,46 @@ static bool is_storage_trouble(int number)
     return number == ENOSPC || number == EDQUOT || number == EROFS || number == EIO || number == ESTALE;
 }
 
-bool files_lock(int dir, const char *path, int *descriptor, struct error *err)
+/* A lock of the open file, not of the process: it is not lost when some library opens and closes the same
+ * file. */
+static bool set_lock(int descriptor, short type)
 {
-    bool ok = false;
+    struct flock lock = {.l_type = type, .l_whence = SEEK_SET};
+    return fcntl(descriptor, F_OFD_SETLK, &lock) == 0;
+}
+
+static bool take_lock(int dir, const char *path, short type, int *descriptor, struct error *err)
+{
     *descriptor = nolink_open_file(dir, path, O_RDWR | O_CREAT, 0600);
     if (*descriptor < 0)
         return error_errno(err, is_storage_trouble(errno) ? ERROR_RETRY : ERROR_FATAL,
                            "cannot open lock '%s'", path);
-    /* A lock of the open file, not of the process: it is not lost when some library opens and closes the same
-     * file. */
-    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-    if (fcntl(*descriptor, F_OFD_SETLK, &lock) != 0) {
-        if (errno == EAGAIN || errno == EACCES)
-            (void)lock_is_held(*descriptor, path, err);
-        else
-            (void)error_errno(err, ERROR_FATAL, "cannot lock '%s'", path);
-        goto out;
-    }
+    if (set_lock(*descriptor, type))
+        return true;
+    if (errno == EAGAIN || errno == EACCES)
+        (void)lock_is_held(*descriptor, path, err);
+    else
+        (void)error_errno(err, ERROR_FATAL, "cannot lock '%s'", path);
+    close_if_open(descriptor);
+    return false;
+}
+
+bool files_lock_shared(int dir, const char *path, int *descriptor, struct error *err)
+{
+    return take_lock(dir, path, F_RDLCK, descriptor, err);
+}
+
+bool files_lock_change(int descriptor, bool is_shared)
+{
+    return set_lock(descriptor, is_shared ? F_RDLCK : F_WRLCK);
+}
+
+bool files_lock(int dir, const char *path, int *descriptor, struct error *err)
+{
+    bool ok = false;
     char holder[32];
+    if (!take_lock(dir, path, F_WRLCK, descriptor, err))
+        return false;
     int length = snprintf(holder, sizeof holder, "%ld\n", (long)getpid());
     if (ftruncate(*descriptor, 0) != 0 || !write_all(*descriptor, holder, (size_t)length)) {
         (void)error_errno(err, is_storage_trouble(errno) ? ERROR_RETRY : ERROR_FATAL,

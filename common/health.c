@@ -265,6 +265,7 @@ bool health_open(struct health **health, const char *listen, struct metrics *met
     opened->metrics = metrics;
     atomic_init(&opened->beat_ms, meter_now_ms());
     atomic_init(&opened->reason, "starting");
+    metrics_set(metrics, METRIC_READY, 0);
     opened->daemon = MHD_start_daemon(MHD_USE_EPOLL, 0, NULL, NULL, handle, opened, MHD_OPTION_LISTEN_SOCKET,
                                       descriptor, MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS,
                                       MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)CONNECTION_SECONDS,
@@ -317,6 +318,8 @@ void health_beat(struct health *health)
 
 void health_set_ready(struct health *health, const char *reason)
 {
-    if (health != NULL)
-        atomic_store(&health->reason, reason);
+    if (health == NULL)
+        return;
+    atomic_store(&health->reason, reason);
+    metrics_set(health->metrics, METRIC_READY, reason == NULL);
 }

@@ -26,7 +26,8 @@ void health_beat(struct health *health);
 /* Long work in one piece is under way: the loop need not beat until it is done. */
 void health_excuse(struct health *health, bool is_busy);
 
-/* `reason` is static text, shown while not ready; NULL: ready. Not ready at first ("starting"). */
+/* `reason` is static text, shown while not ready; NULL: ready. Not ready at first ("starting"). Also the
+ * metric niffler_ready. */
 void health_set_ready(struct health *health, const char *reason);
 
 #endif

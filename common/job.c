@@ -276,6 +276,12 @@ bool job_read_mark(int dir, const char *path, char *text, size_t size, bool *fou
     return true;
 }
 
+bool job_remove_mark(int dir, const char *path, struct error *err)
+{
+    return nolink_unlink(dir, path, 0) == 0 || errno == ENOENT ||
+           error_errno(err, ERROR_RETRY, "cannot remove '%s'", path);
+}
+
 bool job_write_mark(int dir, const char *path, const char *text, struct error *err)
 {
     struct files_draft draft = {0};

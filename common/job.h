@@ -89,6 +89,8 @@ void letter_to_json(const char *kind, const char *reason, const char *bytes, siz
 #define JOB_OPEN JOB_FOLDER "/open"       /* the id of the job that is not complete; absent when none is */
 #define JOB_CLOSED JOB_FOLDER "/closed"   /* a file for each job that is over: the last round to be skipped */
 #define JOB_RECORDS JOB_FOLDER "/records" /* records that were too long to send */
+#define JOB_SLICES JOB_FOLDER "/slices"   /* state, log and lock of each slice of `extract --slice` */
+#define JOB_ARRAY JOB_SLICES "/array"     /* which slices belong together; gone once another job begins */
 
 /* Read a short text below the folder `dir`, NUL-terminated, at most size - 1 bytes, without a line end.
  * *found is false where there is none. Fails with ERROR_RETRY. */
@@ -97,5 +99,8 @@ MUST_CHECK bool job_read_mark(int dir, const char *path, char *text, size_t size
 
 /* Write such a text, whole or not at all. Fails with ERROR_RETRY. */
 MUST_CHECK bool job_write_mark(int dir, const char *path, const char *text, struct error *err);
+
+/* Remove one, if it is there. Fails with ERROR_RETRY. */
+MUST_CHECK bool job_remove_mark(int dir, const char *path, struct error *err);
 
 #endif

@@ -6,6 +6,7 @@
 #include <assert.h>
 #include <dirent.h>
 #include <math.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,6 +32,9 @@ struct metrics {
     _Atomic uint64_t values[METRIC_COUNT]; /* counters: the number; gauges: the bits of a double */
     _Atomic uint64_t files[METRICS_STATUSES][METRICS_CLASSES];
     struct histogram durations[METRICS_STAGES];
+    pthread_mutex_t jobs_mutex; /* held to copy the list, no longer */
+    struct metrics_job *jobs;
+    size_t job_count;
 };
 
 static uint64_t to_bits(double value)
@@ -79,6 +83,7 @@ struct metrics *metrics_new(const char *version)
     struct metrics *metrics = xcalloc(1, sizeof *metrics);
     metrics->version = xstrdup(version);
     metrics->started_s = process_started();
+    (void)pthread_mutex_init(&metrics->jobs_mutex, NULL);
     for (size_t i = 0; i < METRIC_COUNT; i++)
         atomic_init(&metrics->values[i], metrics_table[i].type == METRICS_GAUGE ? to_bits(NAN) : 0);
     return metrics;
@@ -89,6 +94,8 @@ void metrics_free(struct metrics *metrics)
     if (metrics == NULL)
         return;
     free(metrics->version);
+    free(metrics->jobs);
+    (void)pthread_mutex_destroy(&metrics->jobs_mutex);
     free(metrics);
 }
 
@@ -142,6 +149,22 @@ void metrics_count_file(struct metrics *metrics, const char *status, const char 
     (void)atomic_fetch_add_explicit(&metrics->files[row][column], 1, memory_order_relaxed);
 }
 
+void metrics_show_jobs(struct metrics *metrics, const struct metrics_job *jobs, size_t count)
+{
+    assert(count <= METRICS_JOBS_MAX);
+    if (metrics == NULL)
+        return;
+    struct metrics_job *shown = xcalloc(count + 1, sizeof *shown);
+    if (count > 0)
+        memcpy(shown, jobs, count * sizeof *shown);
+    (void)pthread_mutex_lock(&metrics->jobs_mutex);
+    struct metrics_job *before = metrics->jobs;
+    metrics->jobs = shown;
+    metrics->job_count = count;
+    (void)pthread_mutex_unlock(&metrics->jobs_mutex);
+    free(before);
+}
+
 /* ---- the text ---- */
 
 static void append_head(struct buffer *out, const struct metrics_row *row)
@@ -164,9 +187,10 @@ static void append_files(struct buffer *out, struct metrics *metrics)
     for (size_t row = 0; row < METRICS_STATUSES; row++) {
         for (size_t column = 0; column < METRICS_CLASSES; column++) {
             uint64_t count = atomic_load_explicit(&metrics->files[row][column], memory_order_relaxed);
-            if (count == 0 && column > 0)
-                continue; /* a hundred series that say nothing; those without a class are there from the start
-                           */
+            /* A hundred series would say nothing. Those of failures are there from the start: of one that
+             * begins with its first failure Prometheus would see no rise. */
+            if (count == 0 && column > 0 && strcmp(metrics_statuses[row], "failed") != 0)
+                continue;
             buffer_append_format(out, "%s{status=\"%s\",class=\"%s\"} ", metrics_table[METRIC_FILES].name,
                                  metrics_statuses[row], metrics_classes[column]);
             buffer_append_u64(out, count);
@@ -218,6 +242,38 @@ static void append_value(struct buffer *out, const struct metrics_row *row, uint
     else
         buffer_append_u64(out, value);
     buffer_append_char(out, '\n');
+}
+
+static double value_of_job(const struct metrics_job *job, size_t which)
+{
+    return which == METRICS_JOB_FILES  ? job->files
+           : which == METRICS_JOB_DONE ? (double)job->done
+                                       : job->left_s;
+}
+
+static void append_jobs(struct buffer *out, struct metrics *metrics)
+{
+    (void)pthread_mutex_lock(&metrics->jobs_mutex);
+    size_t count = metrics->job_count;
+    struct metrics_job *jobs = xcalloc(count + 1, sizeof *jobs);
+    if (count > 0)
+        memcpy(jobs, metrics->jobs, count * sizeof *jobs);
+    (void)pthread_mutex_unlock(&metrics->jobs_mutex);
+    for (size_t which = 0; which < METRICS_OF_JOB_COUNT; which++) {
+        bool has_head = false;
+        for (size_t i = 0; i < count; i++) {
+            double value = value_of_job(&jobs[i], which);
+            if (isnan(value))
+                continue;
+            if (!has_head)
+                append_head(out, &metrics_of_job_table[which]);
+            has_head = true;
+            buffer_append_format(out, "%s{job_id=\"%.32s\"} ", metrics_of_job_table[which].name, jobs[i].id);
+            append_number(out, value);
+            buffer_append_char(out, '\n');
+        }
+    }
+    free(jobs);
 }
 
 static void append_process_value(struct buffer *out, enum metrics_process which, double value)
@@ -283,6 +339,7 @@ void metrics_render(struct metrics *metrics, struct buffer *out)
         }
         append_value(out, row, atomic_load_explicit(&metrics->values[i], memory_order_relaxed), &name);
     }
+    append_jobs(out, metrics);
     append_process_value(out, METRICS_PROCESS_CPU, seconds_of(CLOCK_PROCESS_CPUTIME_ID));
     append_process_value(out, METRICS_PROCESS_MEMORY, resident_bytes());
     append_process_value(out, METRICS_PROCESS_START, metrics->started_s);

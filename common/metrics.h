@@ -1,8 +1,9 @@
 /* metrics.h: numbers for Prometheus: one fixed table of names, counted by any thread.
  *
  * Names, types, labels and help stand in metrics_table.c, once; semantics as in the Prometheus guidelines:
- * base units, counters end with _total and begin at 0. No label holds a path, a job or anything of a patient.
- * All functions accept NULL. */
+ * base units, counters end with _total and begin at 0. No label holds a path or anything of a patient, and
+ * none a job but in the lines of metrics_show_jobs(), which are there only where a setting asks for them. All
+ * functions accept NULL. */
 #ifndef NIFFLER_COMMON_METRICS_H
 #define NIFFLER_COMMON_METRICS_H
 
@@ -44,15 +45,20 @@ enum metric {
     METRIC_CONSUMER_LAG,        /* gauge */
     METRIC_RECORDS,             /* counter: records stored */
     METRIC_DUPLICATES,          /* counter: niffler_results_duplicate_total */
-    METRIC_JOBS_OPEN,           /* gauge */
-    METRIC_JOBS_COMPLETED,      /* counter: niffler_job_completed_total{result="complete"} */
-    METRIC_JOBS_CANCELLED,      /* counter: niffler_job_completed_total{result="cancelled"} */
-    METRIC_REDIS_UP,            /* gauge */
-    METRIC_STORAGE_BREAKER,     /* gauge: niffler_storage_breaker_open */
-    METRIC_CRASH_BREAKER,       /* gauge: niffler_crash_breaker_open */
-    METRIC_MAILS_SENT,          /* counter: niffler_mail_total{result="sent"} */
-    METRIC_MAILS_FAILED,        /* counter: niffler_mail_total{result="failed"} */
-    METRIC_LAST_PROGRESS,       /* gauge: niffler_last_progress_timestamp_seconds */
+    METRIC_JOBS_OPEN,           /* gauges: niffler_jobs{state="..."}, the states of jobs that are not over */
+    METRIC_JOBS_SEALED,         /* (aggregator/progress.h) */
+    METRIC_JOBS_RUNNING,
+    METRIC_JOBS_STALLED,
+    METRIC_FILES_LEFT,      /* gauge */
+    METRIC_JOBS_COMPLETED,  /* counter: niffler_job_completed_total{result="complete"} */
+    METRIC_JOBS_CANCELLED,  /* counter: niffler_job_completed_total{result="cancelled"} */
+    METRIC_REDIS_UP,        /* gauge */
+    METRIC_READY,           /* gauge, by common/health.h */
+    METRIC_STORAGE_BREAKER, /* gauge: niffler_storage_breaker_open */
+    METRIC_CRASH_BREAKER,   /* gauge: niffler_crash_breaker_open */
+    METRIC_MAILS_SENT,      /* counter: niffler_mail_total{result="sent"} */
+    METRIC_MAILS_FAILED,    /* counter: niffler_mail_total{result="failed"} */
+    METRIC_LAST_PROGRESS,   /* gauge: niffler_last_progress_timestamp_seconds */
     METRIC_COUNT
 };
 
@@ -73,6 +79,20 @@ void metrics_observe(struct metrics *metrics, enum metrics_stage stage, double s
 /* One file done: status "converted", "no_image", "ignored" or "failed"; `code` is one of CODE_*, or NULL or
  * "", and any other text is counted as "other". */
 void metrics_count_file(struct metrics *metrics, const char *status, const char *code);
+
+/* One job of those that are not over. */
+struct metrics_job {
+    char id[32];
+    uint64_t done; /* files with a result */
+    double files;  /* NAN: not known yet */
+    double left_s; /* seconds at the present pace; NAN: not known */
+};
+
+/* More would be a strain on Prometheus, which keeps each id it ever saw. */
+#define METRICS_JOBS_MAX 1000
+
+/* Show these jobs, at most METRICS_JOBS_MAX, each with its id for a label, in place of those shown so far. */
+void metrics_show_jobs(struct metrics *metrics, const struct metrics_job *jobs, size_t count);
 
 /* Append everything in the Prometheus text format, process_* of this process among it. */
 void metrics_render(struct metrics *metrics, struct buffer *out);

@@ -7,6 +7,7 @@
 #define CHILDREN METRICS_GAUGE, "Decoder processes, by what they do."
 #define CHILD_EXITS METRICS_COUNTER, "Decoder processes that ended before their time, by reason."
 #define SANDBOX METRICS_GAUGE, "1 where this part of the decoders' confinement is in force, else 0."
+#define JOBS METRICS_GAUGE, "Jobs that are not over, by state."
 #define JOBS_COMPLETED METRICS_COUNTER, "Jobs that ended, by how."
 #define MAILS METRICS_COUNTER, "Completion e-mails, by what became of them."
 
@@ -61,11 +62,18 @@ const struct metrics_row metrics_table[METRIC_COUNT] = {
                         "Records of files stored by the aggregator."},
     [METRIC_DUPLICATES] = {"niffler_results_duplicate_total", NULL, METRICS_COUNTER,
                            "Records that came again and were not counted twice."},
-    [METRIC_JOBS_OPEN] = {"niffler_jobs", "state=\"open\"", METRICS_GAUGE, "Jobs, by state."},
+    [METRIC_JOBS_OPEN] = {"niffler_jobs", "state=\"open\"", JOBS},
+    [METRIC_JOBS_SEALED] = {"niffler_jobs", "state=\"sealed\"", JOBS},
+    [METRIC_JOBS_RUNNING] = {"niffler_jobs", "state=\"running\"", JOBS},
+    [METRIC_JOBS_STALLED] = {"niffler_jobs", "state=\"stalled\"", JOBS},
+    [METRIC_FILES_LEFT] = {"niffler_files_left", NULL, METRICS_GAUGE,
+                           "Files without a result so far, of all jobs that are not over; of those whose "
+                           "scan goes on, as far as is known."},
     [METRIC_JOBS_COMPLETED] = {"niffler_job_completed_total", "result=\"complete\"", JOBS_COMPLETED},
     [METRIC_JOBS_CANCELLED] = {"niffler_job_completed_total", "result=\"cancelled\"", JOBS_COMPLETED},
     [METRIC_REDIS_UP] = {"niffler_redis_up", NULL, METRICS_GAUGE,
                          "1 while Redis answers, 0 while it does not."},
+    [METRIC_READY] = {"niffler_ready", NULL, METRICS_GAUGE, "1 while /readyz answers 200, else 0."},
     [METRIC_STORAGE_BREAKER] = {"niffler_storage_breaker_open", NULL, METRICS_GAUGE,
                                 "1 while no work is taken because storage failed, else 0."},
     [METRIC_CRASH_BREAKER] =
@@ -75,6 +83,16 @@ const struct metrics_row metrics_table[METRIC_COUNT] = {
     [METRIC_MAILS_FAILED] = {"niffler_mail_total", "result=\"failed\"", MAILS},
     [METRIC_LAST_PROGRESS] = {"niffler_last_progress_timestamp_seconds", NULL, METRICS_GAUGE,
                               "When the last file or record was done, in seconds since 1970."},
+};
+
+const struct metrics_row metrics_of_job_table[METRICS_OF_JOB_COUNT] = {
+    [METRICS_JOB_FILES] = {"niffler_job_files", NULL, METRICS_GAUGE,
+                           "Files of a job that is not over, once its scan is; see MetricsJobs."},
+    [METRICS_JOB_DONE] = {"niffler_job_files_done", NULL, METRICS_GAUGE,
+                          "Files with a result, of a job that is not over; see MetricsJobs."},
+    [METRICS_JOB_LEFT] =
+        {"niffler_job_left_seconds", NULL, METRICS_GAUGE,
+         "Time until a job is done at its present pace, where that is known; see MetricsJobs."},
 };
 
 const struct metrics_row metrics_process_table[METRICS_PROCESS_COUNT] = {

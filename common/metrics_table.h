@@ -16,6 +16,10 @@ struct metrics_row {
 /* By enum metric. */
 extern const struct metrics_row metrics_table[METRIC_COUNT];
 
+/* What is shown of single jobs (metrics_show_jobs()), with the label job_id (job is Prometheus's own). */
+enum metrics_of_job { METRICS_JOB_FILES, METRICS_JOB_DONE, METRICS_JOB_LEFT, METRICS_OF_JOB_COUNT };
+extern const struct metrics_row metrics_of_job_table[METRICS_OF_JOB_COUNT];
+
 /* What every process has, beside what it counts. */
 enum metrics_process {
     METRICS_BUILD_INFO,

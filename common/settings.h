@@ -93,7 +93,8 @@ struct settings {
     char *redis_url;         /* NULL: no Redis; holds no password */
     char *redis_password_file;
     char *redis_prefix;
-    char *metrics_listen; /* NULL: none */
+    char *metrics_listen;  /* NULL: none */
+    uint32_t metrics_jobs; /* how many are shown one by one */
     uint32_t drain_seconds;
     uint32_t storage_probe_seconds;
 

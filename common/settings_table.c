@@ -7,6 +7,8 @@
 #include <ctype.h>
 #include <string.h>
 
+#include "common/metrics.h"
+
 #define KIB INT64_C(1024)
 #define MIB (1024 * KIB)
 #define GIB (1024 * MIB)
@@ -239,6 +241,11 @@ const struct settings_row settings_table[] = {
      "", SAME, SETTINGS_ALTERS_NOTHING,
      "Address for /livez, /readyz and /metrics, such as 0.0.0.0:9090; port 0 takes a free one. Not "
      "set: none."},
+    {fleet_section, "MetricsJobs", "COUNT", SETTINGS_COUNT, FIELD(metrics_jobs), 0, METRICS_JOBS_MAX,
+     NO_CHOICES, "0", SAME, SETTINGS_ALTERS_NOTHING,
+     "How many of the jobs that are not over the aggregator's /metrics show one by one, the newest, each "
+     "with its id "
+     "as a label. 0: none, since Prometheus keeps all ids that it ever saw."},
     {fleet_section, "DrainSeconds", "SECONDS", SETTINGS_COUNT, FIELD(drain_seconds), 0, 86400, NO_CHOICES,
      "25", SAME, SETTINGS_ALTERS_NOTHING,
      "Seconds that a worker which was asked to end takes for the files it has begun; what is left is done by "

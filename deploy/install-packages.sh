@@ -7,6 +7,7 @@
 #     test    what tests/run.sh needs besides
 #     local   what deploy/local/fleet.sh needs besides: Redis, a mail server and what runs a Kafka broker
 #     bench   what the benchmarks need besides: the programs to compare with
+#     deploy  what the tests of the deployment need besides: an engine for containers, and what makes images without a registry
 #
 # Installs as root, or by sudo. When nothing is missing it asks the package database only: no network, no rights.
 set -eu
@@ -18,14 +19,16 @@ if ! command -v dpkg >/dev/null 2>&1; then
     exit 2
 fi
 test="python3 python3-numpy python3-png python3-aiosmtpd libcmocka-dev libcharls-dev dcmtk libopenjp2-tools libjxl-tools openjph-tools
-      libjpeg-turbo-progs shellcheck clang-format clang-tidy cppcheck mandoc openssl ccache kcat curl prometheus"
+      libjpeg-turbo-progs shellcheck clang-format clang-tidy cppcheck mandoc openssl ccache kcat curl prometheus python3-yaml sqlite3"
 local="python3 python3-aiosmtpd redis-server"
 # Whatever runs Kafka's jars and fetches them will do, and need not be Debian's.
 command -v java >/dev/null 2>&1 || local="$local openjdk-17-jre-headless"
 command -v mvn >/dev/null 2>&1 || local="$local maven"
 test="$test $local"
+deploy="docker.io iptables mmdebstrap python3-venv"
 bench="dcmtk python3 python3-numpy python3-png libpng-tools libopenjp2-tools libjxl-tools openjph-tools libjpeg-turbo-progs
     linux-perf"
+deploy="$deploy slurm-wlm munge"
 
 [ $# -gt 0 ] || set -- help
 wanted=
@@ -35,7 +38,8 @@ for group in "$@"; do
     test) wanted="$wanted $test" ;;
     local) wanted="$wanted $local" ;;
     bench) wanted="$wanted $bench" ;;
-    *) echo "usage: deploy/install-packages.sh build|test|local|bench..." >&2; exit 2 ;;
+    deploy) wanted="$wanted $deploy" ;;
+    *) echo "usage: deploy/install-packages.sh build|test|local|bench|deploy..." >&2; exit 2 ;;
     esac
 done
 

@@ -107,7 +107,8 @@ static bool open_output(struct producing *p, struct error *err)
     p->notice.job.output = folders_below("OutputRoot", p->output_root, "OutputDirectory", p->output, err);
     return p->notice.job.output != NULL && files_open_real_folder(p->output, &p->output_dir, err) &&
            files_make_folders(p->output_dir, JOB_FOLDER, err) &&
-           files_lock(p->output_dir, JOB_LOCK, &p->lock, err);
+           files_lock(p->output_dir, JOB_LOCK, &p->lock, err) &&
+           job_remove_mark(p->output_dir, JOB_ARRAY, err);
 }
 
 static bool open_input(struct producing *p, struct error *err)

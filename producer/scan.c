@@ -279,6 +279,8 @@ static bool visit_file(struct walk *walk, const char *name, struct error *err)
 {
     struct stat status;
     set_path(walk, name);
+    if (walk->options->wants != NULL && !walk->options->wants(walk->context, buffer_text(&walk->path)))
+        return true;
     if (fstatat(top(walk)->folder, name, &status, AT_SYMLINK_NOFOLLOW) != 0) {
         /* Gone since the folder was read: as if it had gone before. */
         return errno == ENOENT || report_problem(walk, problem_of(errno), err);

@@ -26,7 +26,9 @@ struct scan_options {
     const char *pattern; /* shell pattern for the file's own name; dot-names only when it begins with a dot.
                             The backslash has no meaning, as in Python's glob */
     bool links_anywhere; /* links may lead out of the root */
-    const char *const *link_roots; /* NULL, or NULL-terminated */
+    const char *const *link_roots;                  /* NULL, or NULL-terminated */
+    bool (*wants)(void *context, const char *path); /* asked for every file, in order, before the system is;
+                            false: it is another's, and passed over. NULL: all are wanted */
     const char *scratch; /* folder for sort runs (an unlinked file), e.g. the output folder, as realpath()
                             gives it; NULL: sort in memory */
 };
@@ -48,9 +50,9 @@ struct scan_file {
 
 typedef bool scan_file_fn(void *context, const struct scan_file *file, struct error *err);
 
-/* Call `each` for every file in order. What cannot be read is reported as a file with its problem, and the
- * walk goes on. Fails with ERROR_FATAL: the root or a link root is absent, not a folder, or unreadable; no
- * descriptors left; the sort runs cannot be written; or as `each` fails. */
+/* Call `each`, and options->wants, with `context` for every file in order. What cannot be read is reported as
+ * a file with its problem, and the walk goes on. Fails with ERROR_FATAL: the root or a link root is absent,
+ * not a folder, or unreadable; no descriptors left; the sort runs cannot be written; or as `each` fails. */
 MUST_CHECK bool scan_tree(const struct scan_options *options, scan_file_fn *each, void *context,
                           struct error *err);
 

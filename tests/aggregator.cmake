@@ -1,6 +1,7 @@
 # The aggregator: store, tables, records, e-mail.
 unit_test(store aggregator common PkgConfig::SQLITE)
 unit_test(answered aggregator common)
+unit_test(store_merge aggregator common)
 unit_test(jobs aggregator common)
 unit_test(reconcile aggregator common)
 unit_test(names aggregator common PkgConfig::SQLITE)

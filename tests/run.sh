@@ -13,7 +13,7 @@ stage() {
 }
 
 stage packages
-deploy/install-packages.sh build test
+deploy/install-packages.sh build test deploy
 
 stage services
 tests/services/kafka.py fetch

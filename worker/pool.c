@@ -28,6 +28,7 @@ struct decoder {
     int64_t deadline_ms;      /* of the answer that is awaited */
     int64_t file_deadline_ms; /* of the file that it has       */
     unsigned files;
+    bool has_next; /* a request was sent ahead */
     bool killed_by_deadline;
     struct buffer in; /* received, not yet handed over */
     size_t handed;    /* bytes of `in` that the last event lent out */
@@ -64,6 +65,7 @@ static bool start(struct pool *pool, struct decoder *decoder, struct error *err)
     decoder->deadline_ms = now_ms() + START_SECONDS * 1000;
     decoder->file_deadline_ms = NO_DEADLINE;
     decoder->files = 0;
+    decoder->has_next = false;
     decoder->killed_by_deadline = false;
     decoder->handed = 0;
     buffer_truncate(&decoder->in, 0);
@@ -213,11 +215,9 @@ void pool_limit_output(struct pool *pool, int slot, uint64_t bytes)
     decoder_process_limit_file(&pool->decoders[slot].process, bytes);
 }
 
-void pool_send(struct pool *pool, int slot, const struct buffer *request, const int *descriptors,
-               size_t descriptor_count, bool is_new_file)
+/* The decoder is asked for something, and has its time for it. */
+static void begin(const struct pool *pool, struct decoder *decoder, bool is_new_file)
 {
-    struct decoder *decoder = &pool->decoders[slot];
-    struct error ignored; /* a decoder that is gone is found, with its cause, by pool_wait() */
     decoder->state = STATE_BUSY;
     decoder->files += is_new_file;
     int64_t now = now_ms();
@@ -228,9 +228,44 @@ void pool_send(struct pool *pool, int slot, const struct buffer *request, const 
     if (decoder->deadline_ms > decoder->file_deadline_ms)
         decoder->deadline_ms = decoder->file_deadline_ms;
     decoder_process_limit_cpu(&decoder->process, pool->options.seconds);
+}
+
+/* A decoder that is gone is found, with its cause, by pool_wait(). */
+static void send_request(struct decoder *decoder, const struct buffer *request, const int *descriptors,
+                         size_t descriptor_count)
+{
+    struct error ignored;
     if (!wire_send(decoder->process.requests, request->data, request->length, descriptors, descriptor_count,
                    &ignored))
         return;
+}
+
+void pool_send(struct pool *pool, int slot, const struct buffer *request, const int *descriptors,
+               size_t descriptor_count, bool is_new_file)
+{
+    struct decoder *decoder = &pool->decoders[slot];
+    begin(pool, decoder, is_new_file);
+    send_request(decoder, request, descriptors, descriptor_count);
+}
+
+/* Whether the decoder is to be replaced once it is idle. */
+static bool is_spent(const struct pool *pool, const struct decoder *decoder)
+{
+    return (pool->options.files > 0 && decoder->files >= pool->options.files) || decoder->process.is_stuck;
+}
+
+bool pool_may_send_ahead(const struct pool *pool, int slot)
+{
+    const struct decoder *decoder = &pool->decoders[slot];
+    return decoder->state == STATE_BUSY && !decoder->has_next && !is_spent(pool, decoder);
+}
+
+void pool_send_ahead(struct pool *pool, int slot, const struct buffer *request, const int *descriptors,
+                     size_t descriptor_count)
+{
+    struct decoder *decoder = &pool->decoders[slot];
+    decoder->has_next = true;
+    send_request(decoder, request, descriptors, descriptor_count);
 }
 
 bool pool_has_more(const struct pool *pool, int slot)
@@ -243,10 +278,14 @@ bool pool_has_more(const struct pool *pool, int slot)
 void pool_release(struct pool *pool, int slot)
 {
     struct decoder *decoder = &pool->decoders[slot];
+    if (decoder->has_next) {
+        decoder->has_next = false;
+        begin(pool, decoder, true);
+        return;
+    }
     decoder->state = STATE_IDLE;
     decoder->deadline_ms = decoder->file_deadline_ms = NO_DEADLINE;
-    bool is_used_up = pool->options.files > 0 && decoder->files >= pool->options.files;
-    if (is_used_up || decoder->process.is_stuck)
+    if (is_spent(pool, decoder))
         renew(pool, decoder);
 }
 

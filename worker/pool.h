@@ -6,6 +6,9 @@
  *           │   started again          ▼       ▼          ▼
  *           └────────────────────── [DEAD]  → POOL_DIED with the cause, for the file's record
  *
+ * While it is at a file that it will not be asked about again, a decoder can be sent the next one ahead: it
+ * begins with it at once, without being woken, and pool_release() leaves it BUSY.
+ *
  * A decoder is killed (with its whole process group) when it passes its deadline, answers what is no message,
  * answers unasked, or closes its pipe; another one takes its place. Of its limits, those on CPU time and on
  * the length of a file are moved from here, since it can move none itself (worker/confinement.h). The
@@ -62,11 +65,18 @@ void pool_limit_output(struct pool *pool, int slot, uint64_t bytes);
 void pool_send(struct pool *pool, int slot, const struct buffer *request, const int *descriptors,
                size_t descriptor_count, bool is_new_file);
 
+/* Send the next file's request ahead, while the decoder is at one for which no more is sent. Events are of
+ * the earlier file until pool_release(), with which the limits of this one begin; when the decoder dies
+ * before that, the file was not begun. */
+bool pool_may_send_ahead(const struct pool *pool, int slot);
+void pool_send_ahead(struct pool *pool, int slot, const struct buffer *request, const int *descriptors,
+                     size_t descriptor_count);
+
 /* Whether a decoder has sent more than the message in the last event, or is gone: when it was asked nothing
  * more, that would be taken for its answer to the next request. */
 bool pool_has_more(const struct pool *pool, int slot);
 
-/* The file is done: IDLE again. */
+/* The file is done: IDLE again, or BUSY with the one that was sent ahead. */
 void pool_release(struct pool *pool, int slot);
 
 enum pool_event_kind {

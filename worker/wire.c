@@ -74,6 +74,7 @@ void wire_write_convert(struct buffer *out, const struct wire_convert *convert)
 {
     const struct options *o = &convert->options;
     size_t start = begin_message(out, WIRE_CONVERT);
+    put_u32(out, convert->number);
     put_u8(out, o->compatibility_niffler);
     put_u8(out, o->print_images);
     put_u8(out, o->is_16_bit);
@@ -122,6 +123,7 @@ static void put_failure(struct buffer *out, const struct wire_failure *failure)
 void wire_write_inspected(struct buffer *out, const struct wire_inspected *inspected)
 {
     size_t start = begin_message(out, WIRE_INSPECTED);
+    put_u32(out, inspected->number);
     put_u8(out, inspected->object);
     put_failure(out, &inspected->failure);
     put_u32(out, inspected->frame_count);
@@ -139,6 +141,7 @@ void wire_write_inspected(struct buffer *out, const struct wire_inspected *inspe
 void wire_write_frame(struct buffer *out, const struct wire_frame *frame)
 {
     size_t start = begin_message(out, WIRE_FRAME);
+    put_u32(out, frame->number);
     put_u32(out, frame->frame_index);
     put_failure(out, &frame->failure);
     put_u8(out, frame->is_decoded);
@@ -246,6 +249,7 @@ bool wire_read_convert(const uint8_t *bytes, size_t length, struct wire_convert 
     struct reader in = {bytes, length, 0, false};
     struct options *o = &out->options;
     *out = (struct wire_convert){0};
+    out->number = get_u32(&in);
     o->compatibility_niffler = get_bool(&in);
     o->print_images = get_bool(&in);
     o->is_16_bit = get_bool(&in);
@@ -315,6 +319,7 @@ bool wire_read_inspected(const uint8_t *bytes, size_t length, struct wire_inspec
 {
     struct reader in = {bytes, length, 0, false};
     *out = (struct wire_inspected){0};
+    out->number = get_u32(&in);
     out->object = get_choice(&in, WIRE_IMAGE + 1);
     get_failure(&in, &out->failure);
     out->frame_count = get_u32(&in);
@@ -338,6 +343,7 @@ bool wire_read_frame(const uint8_t *bytes, size_t length, struct wire_frame *out
 {
     struct reader in = {bytes, length, 0, false};
     *out = (struct wire_frame){0};
+    out->number = get_u32(&in);
     out->frame_index = get_u32(&in);
     get_failure(&in, &out->failure);
     out->is_decoded = get_bool(&in);

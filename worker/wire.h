@@ -14,7 +14,8 @@
  *        │◄──────────────────────────────── frame ┤ only if an image was asked for: the first chosen
  *        │ frame {index} [+ output]               │ frame is decoded without being asked again
  *        ├───────────────────────────────────────►│
- *        │◄──────────────────────────────── frame ┤ … and so on; the next convert ends the file
+ *        │◄──────────────────────────────── frame ┤ … and so on; the next convert ends the file. It may
+ *        │                                        │ be sent ahead, behind the last reply but one
  *
  * The decoder is not trusted: every reply is checked in full by wire_read_*(), and anything that does
  * not parse to the last byte is a protocol error, upon which the decoder is killed (pool.h). */
@@ -102,6 +103,8 @@ MUST_CHECK bool wire_check_elements(const uint8_t *bytes, size_t length, struct 
 /* ---- requests ---------------------------------------------------------------------------------- */
 
 struct wire_convert {
+    uint32_t number; /* of the file, the worker's own: comes back with each reply, so that none is taken for
+                        one about the next file */
     struct options options;
     bool has_output; /* a second descriptor follows the input: the first frame's PNG goes there */
 };
@@ -130,6 +133,7 @@ enum wire_object {
 };
 
 struct wire_inspected {
+    uint32_t number; /* of wire_convert */
     enum wire_object object;
     struct wire_failure failure; /* why the pixel data, or the end of it, cannot be used: found before
                                     decoding                                                           */
@@ -146,6 +150,7 @@ struct wire_inspected {
 };
 
 struct wire_frame {
+    uint32_t number; /* of wire_convert */
     uint32_t frame_index;
     struct wire_failure failure; /* CATEGORY_NONE: the PNG is complete                             */
     bool is_decoded;             /* the samples were decoded, whatever became of the picture       */

@@ -19,6 +19,11 @@
 
 #define IDLE_MS 1000 /* a decoder without a task for so long gives its draft back */
 
+/* A file of this size is done in a few milliseconds, whatever its codec, and what is sent ahead behind it
+ * does not wait for long while other decoders become idle. Being woken is no part of the time of a larger
+ * one. */
+#define AHEAD_BYTES_MAX ((uint64_t)1 << 20)
+
 /* ---- drafts ---- */
 
 void work_drop_draft(struct slot *slot)
@@ -51,9 +56,12 @@ bool work_prepare_draft(struct work *work, struct slot *slot, struct error *err)
 static void drop_idle_drafts(struct work *work)
 {
     int64_t now = meter_now_ms();
-    for (unsigned i = 0; i < work->options.pool.count; i++)
-        if (work->slots[i].file == NULL && now - work->slots[i].idle_since_ms >= IDLE_MS)
-            work_drop_draft(&work->slots[i]);
+    for (unsigned i = 0; i < work->options.pool.count; i++) {
+        if (work->slots[i].file != NULL || now - work->slots[i].idle_since_ms < IDLE_MS)
+            continue;
+        work_drop_draft(&work->slots[i]);
+        work_drop_draft(&work->ahead[i]);
+    }
 }
 
 /* ---- the end of a file ---- */
@@ -176,9 +184,11 @@ static bool take_task(struct work *work, struct work_file *file, struct error *e
 
 static bool send_convert(struct work *work, int slot, struct work_file *file, struct error *err)
 {
-    struct slot *s = &work->slots[slot];
-    struct wire_convert convert = {.options = file->task.options,
-                                   .has_output = file->task.options.print_images};
+    bool is_ahead = work->slots[slot].file != NULL;
+    struct slot *s = is_ahead ? &work->ahead[slot] : &work->slots[slot];
+    file->number = ++work->asked;
+    struct wire_convert convert = {
+        .number = file->number, .options = file->task.options, .has_output = file->task.options.print_images};
     s->file = file;
     if (convert.has_output && !work_prepare_draft(work, s, err)) {
         work_drop_draft(s);
@@ -190,10 +200,16 @@ static bool send_convert(struct work *work, int slot, struct work_file *file, st
     wire_write_convert(&work->request, &convert);
     file->asked_ms = meter_now_ms();
     metrics_observe(work->options.metrics, METRICS_OPEN, (double)(file->asked_ms - file->begun_ms) / 1000);
+    size_t descriptor_count = convert.has_output ? 2 : 1;
+    if (is_ahead) {
+        pool_send_ahead(work->pool, slot, &work->request, descriptors, descriptor_count);
+        CRASH_POINT("worker.decoder_asked_ahead");
+        return true;
+    }
     work->busy++;
     work->is_alone |= file->is_alone;
     pool_limit_output(work->pool, slot, convert.options.max_picture_bytes);
-    pool_send(work->pool, slot, &work->request, descriptors, convert.has_output ? 2 : 1, true);
+    pool_send(work->pool, slot, &work->request, descriptors, descriptor_count, true);
     CRASH_POINT("worker.decoder_asked");
     return true;
 }
@@ -210,7 +226,15 @@ static bool give_up(struct work *work, struct work_file *file, struct error *err
     return work_finish(work, file, err);
 }
 
-/* Begin with `file` in an idle slot, whatever that comes to. Fails as work_step(). */
+/* Whether the file may not go behind that of the slot: its decoder's output is limited as that one says. */
+static bool is_other_job(const struct work *work, int slot, const struct work_file *file)
+{
+    const struct work_file *before = work->slots[slot].file;
+    return before != NULL && before->task.options.max_picture_bytes != file->task.options.max_picture_bytes;
+}
+
+/* Begin with `file` in an idle slot, or send it ahead behind the file of a busy one, whatever that comes to.
+ * Fails as work_step(). */
 static bool begin(struct work *work, int slot, struct work_file *file, struct error *err)
 {
     struct error cause;
@@ -221,6 +245,11 @@ static bool begin(struct work *work, int slot, struct work_file *file, struct er
         return cause.kind == ERROR_INPUT ? set_aside(work, file, &cause, err)
                                          : work_hold(work, file, &cause, err);
     CRASH_POINT("worker.task_read");
+    if (is_other_job(work, slot, file)) {
+        work_file_reset(file);
+        work_list_add(&work->held, file);
+        return true;
+    }
     if (places_is_over(file->place, &file->task))
         return skip(work, file, err);
     if (file->message.deaths >= WORK_DEATHS_MAX)
@@ -295,6 +324,29 @@ bool work_fill_idle(struct work *work, struct error *err)
     return true;
 }
 
+bool work_fill_ahead(struct work *work, int slot, struct error *err)
+{
+    struct work_file *file;
+    const struct work_file *before = work->slots[slot].file;
+    if (before->rec.size_bytes > AHEAD_BYTES_MAX || work->is_stopping || work->probe.state != PROBE_NONE ||
+        !pool_may_send_ahead(work->pool, slot) || pool_idle_slot(work->pool) >= 0)
+        return true;
+    if (!next_file(work, &slot, &file, err))
+        return false;
+    return file == NULL || begin(work, slot, file, err);
+}
+
+void work_take_back_ahead(struct work *work, int slot)
+{
+    struct work_file *file = work->ahead[slot].file;
+    if (file == NULL)
+        return;
+    work->ahead[slot].file = NULL;
+    work_file_reset(file);
+    work_list_add(&work->held, file);
+    CRASH_POINT("worker.taken_back");
+}
+
 /* ---- public ---- */
 
 /* Say, once, how decoders are confined. */
@@ -339,8 +391,9 @@ bool work_open(struct work **out, const struct work_options *options, struct err
     *out = NULL;
     work->options = *options;
     work->slots = xcalloc(options->pool.count, sizeof *work->slots);
+    work->ahead = xcalloc(options->pool.count, sizeof *work->ahead);
     for (unsigned i = 0; i < options->pool.count; i++)
-        work->slots[i].draft.descriptor = -1;
+        work->slots[i].draft.descriptor = work->ahead[i].draft.descriptor = -1;
     work_probe_init(work);
     /* Names of drafts only: unique among the workers that share an output folder. */
     if (getrandom(&id, sizeof id, 0) != sizeof id)
@@ -390,6 +443,16 @@ static bool is_over(const struct work *work)
            work->held.first == NULL && queue_is_finished(work->options.tasks);
 }
 
+/* Files that were begun, or taken back, and are not at their end. */
+static unsigned in_hand(const struct work *work)
+{
+    size_t count =
+        work->busy + work->held.count + work->lone.count + work->unsynced.count + work->syncing.count;
+    for (unsigned i = 0; i < work->options.pool.count; i++)
+        count += work->ahead[i].file != NULL;
+    return (unsigned)count;
+}
+
 static bool wait_for_event(struct work *work, int timeout_ms, struct error *err)
 {
     struct pool_event event;
@@ -427,8 +490,7 @@ bool work_step(struct work *work, int timeout_ms, struct work_status *status, st
         .is_broken = work->probe.state == PROBE_FAILED ||
                      (work->probe.state == PROBE_RUNNING && work->probe.has_failed),
         .busy = work->busy,
-        .in_hand = work->busy + (unsigned)(work->held.count + work->lone.count + work->unsynced.count +
-                                           work->syncing.count),
+        .in_hand = in_hand(work),
         .files = work->files,
     };
     if (!ok || !status->is_over || work->defect.kind == ERROR_NONE)
@@ -457,7 +519,9 @@ void work_close(struct work *work)
     work_free_pending(work);
     for (unsigned i = 0; i < work->options.pool.count; i++) {
         work_drop_draft(&work->slots[i]);
+        work_drop_draft(&work->ahead[i]);
         work_file_free(work->slots[i].file);
+        work_file_free(work->ahead[i].file);
     }
     work_list_free(&work->spare);
     work_list_free(&work->lone);
@@ -472,5 +536,6 @@ void work_close(struct work *work)
     buffer_clear(&work->json);
     buffer_clear(&work->path);
     free(work->slots);
+    free(work->ahead);
     free(work);
 }

@@ -10,15 +10,23 @@
 #include "worker/verdict.h"
 #include "worker/work_internal.h"
 
-/* Take the file out of its slot. */
+/* Take the file out of its slot; what was sent ahead behind it has its place. */
 static struct work_file *vacate(struct work *work, int slot)
 {
-    struct work_file *file = work->slots[slot].file;
-    work->slots[slot].file = NULL;
-    work->slots[slot].idle_since_ms = meter_now_ms();
+    struct slot *now = &work->slots[slot], *ahead = &work->ahead[slot];
+    struct work_file *file = now->file;
+    now->file = NULL;
+    now->idle_since_ms = meter_now_ms();
     work->busy--;
     if (file->is_alone)
         work->is_alone = false;
+    if (ahead->file != NULL) {
+        struct slot before = *now; /* whose draft may serve again */
+        *now = *ahead;
+        *ahead = before;
+        now->file->asked_ms = before.idle_since_ms;
+        work->busy++;
+    }
     return file;
 }
 
@@ -140,6 +148,14 @@ static bool send_frame_request(struct work *work, int slot, uint32_t frame_index
     return true;
 }
 
+/* Whether a frame behind this one is wanted. */
+static bool has_more_frames(const struct work_file *file, uint32_t frame_index)
+{
+    const struct options *options = &file->task.options;
+    return options->frames == FRAMES_ALL && !options->compatibility_niffler &&
+           frame_index + 1 < file->frames_there;
+}
+
 /* *more: another frame of this file is being decoded. */
 static bool take_frame(struct work *work, int slot, const struct wire_frame *in, bool *more,
                        struct error *err)
@@ -169,8 +185,7 @@ static bool take_frame(struct work *work, int slot, const struct wire_frame *in,
         fail_frame(file, in->frame_index, &in->failure, true);
         CRASH_POINT("worker.frame_failed");
     }
-    *more = options->frames == FRAMES_ALL && !options->compatibility_niffler &&
-            in->frame_index + 1 < file->frames_there;
+    *more = has_more_frames(file, in->frame_index);
     if (!*more && file->missing.category != CATEGORY_NONE)
         fail_frame(file, file->frames_there, &file->missing, true);
     return !*more || send_frame_request(work, slot, in->frame_index + 1, err);
@@ -210,6 +225,8 @@ static bool take_reply(struct work *work, const struct pool_event *event, enum a
         struct wire_inspected inspected;
         if (!wire_read_inspected(event->body, event->length, &inspected, err))
             return false;
+        if (inspected.number != file->number)
+            return error_input(err, CATEGORY_DECODER, CODE_DECODER_PROTOCOL, "an answer about another file");
         if (inspected.frame_follows &&
             (!file->task.options.print_images || !is_first_frame(&file->task.options, &inspected)))
             return error_input(err, CATEGORY_DECODER, CODE_DECODER_PROTOCOL, "a frame that nobody asked for");
@@ -223,7 +240,8 @@ static bool take_reply(struct work *work, const struct pool_event *event, enum a
     }
     struct wire_frame frame;
     if (event->type != WIRE_FRAME || awaits_inspected ||
-        !wire_read_frame(event->body, event->length, &frame, err) || frame.frame_index != file->frame_index)
+        !wire_read_frame(event->body, event->length, &frame, err) || frame.number != file->number ||
+        frame.frame_index != file->frame_index)
         return error_input(err, CATEGORY_DECODER, CODE_DECODER_PROTOCOL, "an answer to another question");
     if (lacks_memory(file, event, &frame.failure))
         return true;
@@ -263,6 +281,7 @@ static bool take_death(struct work *work, const struct pool_event *event, struct
                                                          : METRIC_DECODER_NONSENSE,
                 1);
     CRASH_POINT("worker.decoder_died");
+    work_take_back_ahead(work, event->slot);
     if (!is_limit && !file->is_tried_again)
         work_probe_count(work, true);
     bool may_be_others = !is_limit || (is_memory && !event->is_fresh);
@@ -287,9 +306,9 @@ bool work_take_event(struct work *work, struct pool_event *event, struct error *
     }
     if (event->kind == POOL_REPLY && !take_reply(work, event, &answer, &reason)) {
         if (reason.kind == ERROR_RETRY) { /* the decoder has answered, and waits for its next request */
+            work_drop_draft(&work->slots[event->slot]);
             struct work_file *file = vacate(work, event->slot);
             pool_release(work->pool, event->slot);
-            work_drop_draft(&work->slots[event->slot]);
             return work_hold(work, file, &reason, err);
         }
         if (reason.kind != ERROR_INPUT) {
@@ -297,7 +316,8 @@ bool work_take_event(struct work *work, struct pool_event *event, struct error *
             return false;
         }
         pool_reject(work->pool, event, &reason);
-    } else if (event->kind == POOL_REPLY && answer == ANSWER_LAST && pool_has_more(work->pool, event->slot)) {
+    } else if (event->kind == POOL_REPLY && answer == ANSWER_LAST && work->ahead[event->slot].file == NULL &&
+               pool_has_more(work->pool, event->slot)) {
         (void)error_input(&reason, CATEGORY_DECODER, CODE_DECODER_PROTOCOL, "more answers than questions");
         pool_reject(work->pool, event, &reason);
     }
@@ -308,5 +328,9 @@ bool work_take_event(struct work *work, struct pool_event *event, struct error *
         pool_release(work->pool, event->slot);
         return true;
     }
-    return answer == ANSWER_MORE || complete(work, event->slot, true, err);
+    if (answer == ANSWER_LAST)
+        return complete(work, event->slot, true, err);
+    const struct work_file *file = work->slots[event->slot].file;
+    return event->type != WIRE_INSPECTED || has_more_frames(file, file->frame_index) ||
+           work_fill_ahead(work, event->slot, err);
 }

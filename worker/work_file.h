@@ -25,6 +25,7 @@ struct work_file {
     int64_t answered_ms;
 
     /* Of the present try. */
+    uint32_t number; /* by which its decoder's answers are told from those about other files */
     struct task task;
     struct place *place;
     struct record rec;

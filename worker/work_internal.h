@@ -10,6 +10,7 @@
 #include "worker/work.h"
 #include "worker/work_file.h"
 
+/* A decoder's file, or the one that it was sent ahead. */
 struct slot {
     struct work_file *file; /* NULL: idle */
     struct draft draft;
@@ -47,10 +48,11 @@ struct work {
     struct files_roots link_rules;
     int *link_roots;
     struct slot *slots;
-    unsigned busy;
+    struct slot *ahead; /* of each decoder what comes behind its slot: see work_fill_ahead() */
+    unsigned busy;      /* slots that have a file */
     struct work_list spare;
     struct work_list lone; /* to be tried again, alone */
-    struct work_list held; /* met a storage that failed */
+    struct work_list held; /* to be begun again: met a storage that failed; were behind one that crashed */
     bool is_alone;         /* the file in the decoders is to be the only one */
     bool is_stopping, is_abandoned;
     bool is_full;           /* as many records as may be are under way */
@@ -66,6 +68,7 @@ struct work {
     int64_t unsynced_since_ms;
     char id[20];
     uint64_t drafts, files;
+    uint32_t asked; /* files that decoders were given */
 };
 
 /* See that the slot has an empty draft in the output folder of its file's job. Fails with ERROR_RETRY. */
@@ -114,6 +117,13 @@ void work_probe_take(struct work *work, struct pool_event *event);
 
 /* Give idle decoders their next files. */
 MUST_CHECK bool work_fill_idle(struct work *work, struct error *err);
+
+/* The slot's decoder is asked nothing more about its file. Where that is a small one, it gets its next file
+ * now, and need not be woken for it. Fails as work_step(). */
+MUST_CHECK bool work_fill_ahead(struct work *work, int slot, struct error *err);
+
+/* What was sent ahead to a decoder that died was not begun: it waits its turn again. */
+void work_take_back_ahead(struct work *work, int slot);
 
 /* Handle a reply or a death. Each fails as work_step(). */
 MUST_CHECK bool work_take_event(struct work *work, struct pool_event *event, struct error *err);

@@ -211,7 +211,7 @@ class CommandLine(unittest.TestCase):
         page = self.man_page().replace("\\-", "-")
         header = pathlib.Path(SOURCES, "common", "job.h").read_text(encoding="utf-8")
         marks = re.findall(r'#define JOB_\w+ JOB_FOLDER "/(\w+)"', header)
-        self.assertEqual(len(marks), 6)
+        self.assertEqual(len(marks), 7)
         for mark in [*marks, "published"]:
             self.assertRegex(page, rf"\n\.It Pa {mark}/?\n")
         table = pathlib.Path(SOURCES, "common", "metrics_table.c").read_text(encoding="utf-8")
@@ -350,6 +350,9 @@ class CommandLine(unittest.TestCase):
                 (["requeue", 26 * "0", "--category", "5"], ["'5'", "--category", "1 to 4"]),
                 (["status", 26 * "0", "again"], ["unexpected argument 'again'"]),
                 (["work", "x"], ["unexpected argument 'x'"]),
+                (["merge"], ["merge needs --slices", "--help"]),
+                (["merge", "--slices", "0"], ["'0' is no number of slices"]),
+                (["extract", "--slice", "7/7"], ["'7/7' is no slice", "6/7 the last"]),
                 (["aggregate", "--job", "x"], ["'x' is not the id of a job"]),
                 (["status"], ["'RedisUrl' is not set"]),
                 (["work"], ["'InputRoot' is not set"]),

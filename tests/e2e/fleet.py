@@ -64,6 +64,17 @@ class Process:
         if self.popen.poll() is None:
             self.popen.send_signal(number)
 
+    def signal_decoders(self, number):
+        """-> how many got it; 0 when the worker is gone."""
+        count = 0
+        try:
+            for pid in harness.read_text("/proc/%d/task/%d/children" % (self.popen.pid, self.popen.pid)).split():
+                os.kill(int(pid), number)
+                count += 1
+        except (FileNotFoundError, ProcessLookupError):
+            pass
+        return count
+
     def kill9(self):
         self.signal(signal.SIGKILL)
         self.popen.wait()

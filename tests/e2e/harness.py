@@ -3,6 +3,7 @@ import csv
 import hashlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -63,6 +64,17 @@ def start(*flags, home, out, **more):
     more.setdefault("stdin", subprocess.DEVNULL)
     return subprocess.Popen([PROGRAM, "extract", "--DICOMHome", home, "--OutputDirectory", out, *flags],
                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="surrogateescape", **more)
+
+
+def kill_after(run, seconds):
+    """SIGKILL to a process of start(), unless it has ended by then; whether it was killed."""
+    try:
+        run.communicate(timeout=seconds)
+        return False
+    except subprocess.TimeoutExpired:
+        run.send_signal(signal.SIGKILL)
+        run.communicate()
+        return True
 
 
 def tree(folder):

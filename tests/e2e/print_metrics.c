@@ -17,6 +17,7 @@ static void use_all(struct metrics *metrics)
     for (int status = 0; status < METRICS_STATUSES; status++)
         for (int class = 0; class < METRICS_CLASSES; class ++)
             metrics_count_file(metrics, metrics_statuses[status], metrics_classes[class]);
+    metrics_show_jobs(metrics, &(struct metrics_job){"01HZX3K5T7Q9V1B2C4D6E8F0GH", 7, 112, 31}, 1);
     for (int stage = 0; stage < METRICS_STAGES; stage++)
         metrics_observe(metrics, (enum metrics_stage)stage, 0.1);
 }

@@ -1,4 +1,5 @@
 """What shows how a job of the fleet is doing: Redis, the e-mail, probes and metrics. None of them may matter to the job."""
+import json
 import os
 import re
 import subprocess
@@ -343,6 +344,50 @@ class Health(fleet.FleetCase):
         self.assertEqual(worker.metric("niffler_bytes_written_total"), sizes)
         self.end(worker, aggregator)
         self.assertAsExtracted()
+
+    def test_jobs_in_the_metrics_of_the_aggregator(self):
+        """How many files are left, and, where MetricsJobs allows it, how long each job takes; nothing of either when it is over."""
+        job = self.produce()
+        files = json.loads(self.messages("KafkaResultsTopic")[-1].value)["total"]
+        worker = self.work()
+        fleet.wait_until(lambda: len(self.times_done(job)) == files, fleet.PATIENCE, "all records are sent", step=1)
+        self.end(worker)
+        # An aggregator gets them bit by bit.
+        opened, sealed = (message.value for message in self.messages("KafkaResultsTopic") if b'"type"' in message.value)
+        records = [message.value for message, _ in self.records(job)]
+        self.settings["KafkaResultsTopic"] += "-slow"
+        self.broker.create_topics(self.settings["KafkaResultsTopic"])
+        aggregator = self.aggregate(MetricsListen="127.0.0.1:0", MetricsJobs="1")
+        self.wait_ready(aggregator)
+        self.wait_metrics(aggregator, "niffler_ready 1", 'niffler_jobs{state="open"} 0', "niffler_files_left 0")
+        of_job = '{job_id="%s"}' % job
+
+        def send(*values):
+            for value in values:
+                self.send("KafkaResultsTopic", value, key=job)
+        send(opened)
+        self.wait_metrics(aggregator, 'niffler_jobs{state="open"} 1', "niffler_job_files_done%s 0" % of_job)
+        self.assertNotIn("niffler_job_files{", aggregator.get("/metrics")[1])
+        send(sealed)
+        self.wait_metrics(aggregator, 'niffler_jobs{state="sealed"} 1', 'niffler_jobs{state="open"} 0',
+                          "niffler_files_left %d" % files, "niffler_job_files%s %d" % (of_job, files))
+        self.assertNotIn("niffler_job_left_seconds", aggregator.get("/metrics")[1])  # at what pace?
+        send(*records[:5])
+        self.wait_metrics(aggregator, 'niffler_jobs{state="running"} 1', "niffler_files_left %d" % (files - 5),
+                          "niffler_job_files_done%s 5" % of_job)
+        self.promtool(aggregator.get("/metrics")[1])
+        fleet.wait_until(lambda: aggregator.metric("niffler_job_left_seconds") > 0, 60, "it says how long the job will take")
+        send(*records[5:])
+        self.wait_complete()
+        self.wait_metrics(aggregator, 'niffler_jobs{state="running"} 0', "niffler_files_left 0")
+        self.assertNotIn(job, aggregator.get("/metrics")[1])
+        self.end(aggregator)
+
+    def wait_metrics(self, process, *lines):
+        def missing():
+            shown = process.get("/metrics")[1].splitlines()
+            return [line for line in lines if line not in shown]
+        fleet.wait_until(lambda: not missing(), 60, lambda: "%s shows %s" % (process.name, missing()))
 
     def test_a_port_that_is_taken_is_named(self):
         self.produce()

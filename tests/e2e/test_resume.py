@@ -3,7 +3,6 @@ import os
 import random
 import shutil
 import signal
-import subprocess
 import time
 import unittest
 
@@ -41,11 +40,7 @@ class Killed(harness.Case):
         kills = completed = saved = 0
         while kills < KILLS:
             run = harness.start(home=self.home, out=self.out)
-            try:
-                run.communicate(timeout=dice.uniform(0, 0.6) * length)
-            except subprocess.TimeoutExpired:
-                run.send_signal(signal.SIGKILL)
-                run.communicate()
+            if harness.kill_after(run, dice.uniform(0, 0.6) * length):
                 kills += 1
                 continue
             self.assertIn(run.returncode, (0, 1))

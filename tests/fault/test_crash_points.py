@@ -31,7 +31,7 @@ class Worker(crashing.CrashCase):
               "worker.decoders_ended", "queue.peace_committed", "queue.revoked", "queue.left"}
     AT_START = {"worker.decoders_started", "queue.assigned", "queue.left_read"}
     BY_STORAGE = {"worker.storage_held", "worker.storage_back"}
-    BY_DECODER = {"worker.decoder_died", "worker.lone_waits", "worker.lone_begun"}
+    BY_DECODER = {"worker.decoder_died", "worker.taken_back", "worker.lone_waits", "worker.lone_begun"}
     BY_REBALANCE = {"queue.revoking"}
     FIRST = {"worker.dead_letter_sent": 0, "worker.skipped": 1}  # neither looks at the deaths before
     RARE = {"worker.frame_asked", "worker.frame_failed", "worker.failed_copied", "worker.record_spilled"}

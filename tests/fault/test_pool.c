@@ -182,6 +182,83 @@ static void a_fresh_decoder_is_one_without_a_file(void **state)
     pool_stop(pool);
 }
 
+static void send_ahead(struct pool *pool)
+{
+    struct buffer request = {0};
+    wire_write_frame_request(&request, &(struct wire_frame_request){.frame_index = 0});
+    (void)usleep(100000); /* the one before was taken: this decoder reads all that is there at once */
+    assert_true(pool_may_send_ahead(pool, 0));
+    pool_send_ahead(pool, 0, &request, NULL, 0);
+    assert_false(pool_may_send_ahead(pool, 0));
+    buffer_clear(&request);
+}
+
+/* One decoder that is at a file. */
+static struct pool *start_busy(const char *mode, struct pool_options options)
+{
+    struct buffer request = {0};
+    options.count = 1;
+    struct pool *pool = start_in(mode, &options);
+    wire_write_frame_request(&request, &(struct wire_frame_request){.frame_index = 0});
+    pool_send(pool, 0, &request, NULL, 0, true);
+    buffer_clear(&request);
+    return pool;
+}
+
+/* Four of them take longer together than one may. */
+static void a_file_sent_ahead_comes_next_and_has_its_own_time(void **state)
+{
+    (void)state;
+    struct error err;
+    struct pool_event event;
+    struct pool_options options = options_of(program);
+    options.file_seconds = 1;
+    struct pool *pool = start_busy("frames", options);
+    for (int file = 0; file < 4; file++) {
+        if (file < 3)
+            send_ahead(pool);
+        assert_true(pool_wait(pool, 5000, NULL, 0, &event, &err));
+        assert_int_equal(event.kind, POOL_REPLY);
+        assert_int_equal(event.is_fresh, file == 0);
+        pool_release(pool, 0);
+        assert_int_equal(pool_idle_slot(pool), file < 3 ? -1 : 0);
+    }
+    pool_stop(pool);
+}
+
+static void a_death_is_that_of_the_earlier_file_alone(void **state)
+{
+    (void)state;
+    struct error err;
+    struct pool_event event;
+    struct pool *pool = start_busy("hang", options_of(program));
+    send_ahead(pool);
+    do
+        assert_true(pool_wait(pool, 5000, NULL, 0, &event, &err));
+    while (event.kind == POOL_NOTHING);
+    assert_int_equal(event.kind, POOL_DIED);
+    assert_string_equal(event.cause.code, CODE_LIMIT_TIME);
+    for (int i = 0; i < 15; i++) { /* longer than the one ahead would have had */
+        assert_true(pool_wait(pool, 100, NULL, 0, &event, &err));
+        assert_int_equal(event.kind, POOL_NOTHING);
+    }
+    assert_int_equal(pool_idle_slot(pool), 0);
+    pool_stop(pool);
+}
+
+static void nothing_is_sent_ahead_to_a_decoder_that_will_be_replaced(void **state)
+{
+    (void)state;
+    struct buffer request = {0};
+    struct pool_options options = options_of(program);
+    options.files = 1;
+    struct pool *pool = start_in("hang", &options);
+    assert_false(pool_may_send_ahead(pool, 0)); /* it is idle */
+    pool_send(pool, 0, &request, NULL, 0, true);
+    assert_false(pool_may_send_ahead(pool, 0));
+    pool_stop(pool);
+}
+
 static void an_answer_nobody_asked_for_ends_the_decoder(void **state)
 {
     (void)state;
@@ -275,6 +352,9 @@ int main(void)
         cmocka_unit_test(each_way_to_end_has_its_cause_and_a_successor),
         cmocka_unit_test(frames_without_end_meet_the_limit_of_the_file),
         cmocka_unit_test(a_fresh_decoder_is_one_without_a_file),
+        cmocka_unit_test(a_file_sent_ahead_comes_next_and_has_its_own_time),
+        cmocka_unit_test(a_death_is_that_of_the_earlier_file_alone),
+        cmocka_unit_test(nothing_is_sent_ahead_to_a_decoder_that_will_be_replaced),
         cmocka_unit_test(an_answer_nobody_asked_for_ends_the_decoder),
         cmocka_unit_test(limits_of_a_decoder_move_with_its_requests),
         cmocka_unit_test(a_decoder_that_is_not_confined_is_refused_if_it_must_be),

@@ -34,11 +34,12 @@ POM = """<project xmlns="http://maven.apache.org/POM/4.0.0">
   <packaging>pom</packaging>
   <dependencies>
     <dependency><groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId><version>%s</version></dependency>
+    <dependency><groupId>org.apache.kafka</groupId><artifactId>kafka-tools</artifactId><version>%s</version></dependency>
     <dependency><groupId>org.slf4j</groupId><artifactId>slf4j-reload4j</artifactId><version>1.7.36</version></dependency>
     <dependency><groupId>ch.qos.reload4j</groupId><artifactId>reload4j</artifactId><version>1.2.25</version></dependency>
   </dependencies>
 </project>
-""" % VERSION
+""" % (VERSION, VERSION)
 COPY_DEPENDENCIES = "org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies"
 
 LOG4J = """log4j.rootLogger=INFO, file
@@ -79,9 +80,10 @@ def cache_folder():
 
 
 def fetch():
-    """Make sure that the jars are there; -> their folder. Two that fetch at the same time download once."""
+    """Make sure that the jars are there, those of the command-line tools among them; -> their folder. Two that fetch at the same
+    time download once."""
     cache = cache_folder()
-    jars = os.path.join(cache, "kafka-" + VERSION)
+    jars = os.path.join(cache, "kafka-and-tools-" + VERSION)
     if os.path.isdir(jars):
         return jars
     os.makedirs(cache, exist_ok=True)

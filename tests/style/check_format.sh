@@ -10,7 +10,7 @@ c)
         ! -name dictionary_table.c -print0 | xargs -0 clang-format --dry-run -Werror
     ;;
 sh)
-    find .ci deploy tests bench ./*.sh -type f \( -name '*.sh' -o -path '.ci/run' \) -print0 | xargs -0 shellcheck
+    find .ci deploy tests bench ./*.sh -type f \( -name '*.sh' -o -name '*.sbatch' -o -path '.ci/run' \) -print0 | xargs -0 shellcheck
     ;;
 *)
     echo "usage: check_format.sh ROOT c|sh" >&2

@@ -57,7 +57,6 @@ MAY_OPEN = {
     'common/files_write.c': {'unlinkat'},                     # a name just read from the open folder
     'producer/scan.c': {'openat'},                            # inputs, which files.h judges
     'doctor_folders.c': {'openat', 'renameat', 'unlinkat'},   # single names in its own folder, which is open
-    'extract.c': {'unlinkat'},                                # single names in the output folder, which is open
     'worker/places.c': {'open'},                              # the roots, which a person names
     'worker/find_decoder.c': {'access'},
     'worker/heartbeat.c': {'open'},                           # /proc/self

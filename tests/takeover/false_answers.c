@@ -191,7 +191,9 @@ static void fail_frame(const uint8_t *message, size_t length, enum category cate
         takeover_send(message, length);
         return;
     }
-    struct wire_frame frame = {.failure.category = category};
+    struct wire_frame frame;
+    read_frame(message, length, &frame);
+    frame.failure.category = category;
     memcpy(frame.failure.code, code, strlen(code) + 1);
     send_frame(&frame);
 }

@@ -409,6 +409,31 @@ static void test_lock(void **state)
     assert_false(files_lock(place->root, "absent/lock", &second, &err));
 }
 
+static void test_shared_lock(void **state)
+{
+    const struct place *place = *state;
+    struct error err;
+    int first, second, alone;
+    assert_true(files_lock_shared(place->root, "lock", &first, &err));
+    assert_int_equal(fcntl(first, F_GETFD), FD_CLOEXEC);
+    assert_true(files_lock_shared(place->root, "lock", &second, &err));
+    assert_false(files_lock(place->root, "lock", &alone, &err));
+    assert_int_equal(err.kind, ERROR_RETRY);
+    assert_non_null(strstr(err.text, "several processes"));
+    assert_false(files_lock_change(first, false)); /* the other has it, too: it stays as it was */
+    assert_false(files_lock(place->root, "lock", &alone, &err));
+    (void)close(second);
+    assert_true(files_lock_change(first, false));
+    assert_false(files_lock_shared(place->root, "lock", &second, &err));
+    assert_int_equal(err.kind, ERROR_RETRY);
+    assert_true(files_lock_change(first, true));
+    assert_true(files_lock_shared(place->root, "lock", &second, &err));
+    (void)close(first);
+    (void)close(second);
+    assert_true(files_lock(place->root, "lock", &alone, &err));
+    (void)close(alone);
+}
+
 static void test_copies(void **state)
 {
     const struct place *place = *state;
@@ -458,6 +483,7 @@ int main(void)
         WITH_PLACE(test_draft_with_the_longest_name),
         WITH_PLACE(test_draft_that_cannot_be_written),
         WITH_PLACE(test_lock),
+        WITH_PLACE(test_shared_lock),
         WITH_PLACE(test_copies),
     };
     return cmocka_run_group_tests_name("files", tests, NULL, NULL);

@@ -111,6 +111,8 @@ static void test_counters_are_there_from_the_start(void **state)
     assert_true(has_line(metrics, "niffler_child_exits_total{reason=\"crash\"} 0"));
     assert_true(has_line(metrics, "niffler_files_total{status=\"converted\",class=\"none\"} 0"));
     assert_true(has_line(metrics, "niffler_files_total{status=\"failed\",class=\"none\"} 0"));
+    assert_true(has_line(metrics, "niffler_files_total{status=\"failed\",class=\"crash_signal\"} 0"));
+    assert_false(has_text(metrics, "status=\"converted\",class=\"crash_signal\"")); /* nothing to say */
     assert_true(has_line(metrics, "niffler_build_info{version=\"1.2\"} 1"));
     metrics_add(metrics, METRIC_TASKS_CONSUMED, 3);
     metrics_add(metrics, METRIC_TASKS_CONSUMED, 4);
@@ -162,7 +164,26 @@ static void test_files_by_status_and_class(void **state)
     assert_true(has_line(metrics, "niffler_files_total{status=\"failed\",class=\"other\"} 1"));
     assert_true(has_line(metrics, "niffler_files_total{status=\"failed\",class=\"none\"} 1"));
     assert_false(has_text(metrics, "tomorrow"));
-    assert_false(has_text(metrics, "class=\"malformed\"")); /* nothing to say */
+    assert_false(has_text(metrics, "status=\"no_image\",class=\"malformed\""));
+    metrics_free(metrics);
+}
+
+static void test_jobs_one_by_one(void **state)
+{
+    (void)state;
+    const struct metrics_job jobs[] = {{"01HZX3K5T7Q9V1B2C4D6E8F0GH", 7, 112, 31},
+                                       {"01HZX4M8N2P6R0S3T5V7W9X1YZ", 0, NAN, NAN}};
+    struct metrics *metrics = metrics_new("1");
+    assert_false(has_text(metrics, "niffler_job_files"));
+    metrics_show_jobs(metrics, jobs, 2);
+    assert_true(has_line(metrics, "# TYPE niffler_job_files gauge\n"
+                                  "niffler_job_files{job_id=\"01HZX3K5T7Q9V1B2C4D6E8F0GH\"} 112"));
+    assert_true(has_line(metrics, "niffler_job_files_done{job_id=\"01HZX3K5T7Q9V1B2C4D6E8F0GH\"} 7\n"
+                                  "niffler_job_files_done{job_id=\"01HZX4M8N2P6R0S3T5V7W9X1YZ\"} 0"));
+    assert_true(has_line(metrics, "niffler_job_left_seconds{job_id=\"01HZX3K5T7Q9V1B2C4D6E8F0GH\"} 31"));
+    assert_false(has_text(metrics, "niffler_job_left_seconds{job_id=\"01HZX4M8N2P6R0S3T5V7W9X1YZ\"}"));
+    metrics_show_jobs(metrics, jobs, 0); /* they are over */
+    assert_false(has_text(metrics, "01HZX3K5T7Q9V1B2C4D6E8F0GH"));
     metrics_free(metrics);
 }
 
@@ -233,6 +254,8 @@ static void *count(void *context)
         metrics_count_file(metrics, "failed", CODE_CODEC);
         metrics_observe(metrics, METRICS_OPEN, 0.25);
         metrics_set(metrics, METRIC_INFLIGHT, i);
+        if (i % 1000 == 0)
+            metrics_show_jobs(metrics, &(struct metrics_job){.id = "J"}, 1);
     }
     return NULL;
 }
@@ -262,6 +285,7 @@ static void test_nothing_to_count_in(void **state)
     struct buffer out = {0};
     metrics_add(NULL, METRIC_RECORDS, 1);
     metrics_set(NULL, METRIC_JOBS_OPEN, 1);
+    metrics_show_jobs(NULL, NULL, 0);
     metrics_observe(NULL, METRICS_OPEN, 1);
     metrics_count_file(NULL, "failed", NULL);
     metrics_render(NULL, &out);
@@ -277,6 +301,7 @@ int main(void)
         cmocka_unit_test(test_counters_are_there_from_the_start),
         cmocka_unit_test(test_a_gauge_is_shown_once_it_was_set),
         cmocka_unit_test(test_files_by_status_and_class),
+        cmocka_unit_test(test_jobs_one_by_one),
         cmocka_unit_test(test_buckets),
         cmocka_unit_test(test_the_version_is_escaped),
         cmocka_unit_test(test_the_process),

@@ -219,6 +219,41 @@ static void test_strange_names(void **state)
     expect(&options, "back\\slash|");
 }
 
+/* Every file is asked about, in order; those that are not wanted are not looked at. */
+static bool is_wanted(void *context, const char *path)
+{
+    struct seen *seen = context;
+    buffer_append_format(&seen->last, "%s?", path);
+    return strchr(path, 'x') == NULL;
+}
+
+static bool note_wanted(void *context, const struct scan_file *file, struct error *err)
+{
+    struct seen *seen = context;
+    (void)err;
+    buffer_append_format(&seen->text, "%s%s|", file->path, file->problem_code != NULL ? "!" : "");
+    return true;
+}
+
+static void test_files_of_others_are_passed_over(void **state)
+{
+    const struct place *place = *state;
+    struct scan_options options = options_of(place);
+    struct seen seen = {0};
+    struct error err = {0};
+    make_folder(place->root, "x");
+    make_file(place->root, "a", "");
+    make_file(place->root, "bx", "");
+    make_file(place->root, "x/c", "");
+    assert_int_equal(symlinkat("absent", place->root, "lx"), 0); /* a problem, if it were looked at */
+    assert_int_equal(symlinkat("absent", place->root, "m"), 0);
+    options.wants = is_wanted;
+    assert_true(scan_tree(&options, note_wanted, &seen, &err));
+    assert_string_equal(buffer_text(&seen.last), "a?bx?lx?m?x/c?");
+    assert_string_equal(buffer_text(&seen.text), "a|m!|");
+    clear(&seen);
+}
+
 static void test_links_are_followed(void **state)
 {
     const struct place *place = *state;
@@ -519,6 +554,7 @@ int main(void)
         WITH_PLACE(test_depth_and_pattern),
         WITH_PLACE(test_names_with_a_dot_in_front),
         WITH_PLACE(test_strange_names),
+        WITH_PLACE(test_files_of_others_are_passed_over),
         WITH_PLACE(test_links_are_followed),
         WITH_PLACE(test_circles_are_walked_once),
         WITH_PLACE(test_links_out_of_the_root),

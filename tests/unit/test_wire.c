@@ -32,7 +32,8 @@ static void append_sample_elements(struct buffer *out)
 
 static struct wire_inspected sample_inspected(const struct buffer *elements)
 {
-    struct wire_inspected in = {.object = WIRE_IMAGE,
+    struct wire_inspected in = {.number = 0xFEDCBA98u,
+                                .object = WIRE_IMAGE,
                                 .frame_count = 7,
                                 .frames_there = 5,
                                 .first_frame = 3,
@@ -55,6 +56,7 @@ static void inspected_comes_back_as_written(void **state)
     wire_write_inspected(&message, &in);
     const uint8_t *body = (const uint8_t *)message.data + WIRE_HEADER_BYTES;
     assert_true(wire_read_inspected(body, message.length - WIRE_HEADER_BYTES, &out, &err));
+    assert_int_equal(out.number, 0xFEDCBA98u);
     assert_int_equal(out.object, WIRE_IMAGE);
     assert_int_equal(out.frame_count, 7);
     assert_int_equal(out.frames_there, 5);
@@ -131,7 +133,7 @@ static void convert_and_frame_come_back_as_written(void **state)
     (void)state;
     struct buffer message = {0};
     struct error err;
-    struct wire_convert convert = {.has_output = true}, convert_back;
+    struct wire_convert convert = {.number = 77, .has_output = true}, convert_back;
     convert.options = (struct options){.print_images = true,
                                        .pixel_scaling = PIXEL_SCALING_STORED,
                                        .window = WINDOW_VALUES,
@@ -151,6 +153,7 @@ static void convert_and_frame_come_back_as_written(void **state)
     assert_true(message.length <= WIRE_REQUEST_BYTES_MAX);
     assert_true(wire_read_convert((const uint8_t *)message.data + WIRE_HEADER_BYTES,
                                   message.length - WIRE_HEADER_BYTES, &convert_back, &err));
+    assert_int_equal(convert_back.number, 77);
     assert_memory_equal(&convert_back.options.max_pixels, &convert.options.max_pixels, 8);
     assert_int_equal(convert_back.options.max_items, 100000);
     assert_true(convert_back.options.max_metadata_bytes == 1ull << 40);
@@ -165,7 +168,8 @@ static void convert_and_frame_come_back_as_written(void **state)
     assert_int_equal(convert_back.options.frame_number, 9);
     assert_true(convert_back.has_output && convert_back.options.print_images);
     buffer_truncate(&message, 0);
-    struct wire_frame frame = {.frame_index = 4,
+    struct wire_frame frame = {.number = 78,
+                               .frame_index = 4,
                                .png_bytes = 99,
                                .columns = 640,
                                .rows = 480,
@@ -177,6 +181,7 @@ static void convert_and_frame_come_back_as_written(void **state)
     wire_write_frame(&message, &frame);
     assert_true(wire_read_frame((const uint8_t *)message.data + WIRE_HEADER_BYTES,
                                 message.length - WIRE_HEADER_BYTES, &frame_back, &err));
+    assert_int_equal(frame_back.number, 78);
     assert_int_equal(frame_back.frame_index, 4);
     assert_int_equal(frame_back.png_bytes, 99);
     assert_int_equal(frame_back.columns, 640);

@@ -45,6 +45,7 @@ struct decoder {
     struct pngout *png;
     struct extras extras;
     uint64_t memory_bytes;
+    uint32_t number;        /* of the file at hand: the worker's */
     struct options options; /* of the file at hand */
     int input;              /* of the file at hand; -1: none */
     bool has_image;         /* image_inspect() succeeded     */
@@ -150,7 +151,7 @@ static void set_failure(const struct decoder *dec, struct wire_failure *failure,
 
 static void answer_frame(struct decoder *dec, uint32_t frame_index, int output)
 {
-    struct wire_frame frame = {.frame_index = frame_index};
+    struct wire_frame frame = {.number = dec->number, .frame_index = frame_index};
     struct error err = {0};
     const struct codec_samples *samples;
     if (dicom_syntax(dec->dcm)->guessed)
@@ -281,12 +282,13 @@ static void give_back(struct decoder *dec)
 
 static void answer_convert(struct decoder *dec, const struct wire_convert *convert, int input, int output)
 {
-    struct wire_inspected inspected = {0};
+    struct wire_inspected inspected = {.number = convert->number};
     struct error err = {0};
     if (dec->input >= 0)
         (void)close(dec->input);
     give_back(dec);
     dec->input = input;
+    dec->number = convert->number;
     dec->options = convert->options;
     dec->has_image = false;
     extras_begin_file(&dec->extras);
@@ -343,7 +345,7 @@ static size_t receive(uint8_t *bytes, size_t least, size_t most, struct request 
     return done;
 }
 
-/* A request is answered before the next one is sent: what is there is a request, or its beginning. */
+/* None is sent before the one before it was taken: what is there is one request, or its beginning. */
 static void receive_request(struct request *request)
 {
     uint8_t bytes[WIRE_HEADER_BYTES + WIRE_REQUEST_BYTES_MAX];
