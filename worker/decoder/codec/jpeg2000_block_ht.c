@@ -71,8 +71,8 @@ static inline bool may_be_stuffed(uint64_t word)
     return (((word & LOW_SEVEN_BITS) + EACH_BYTE) & ~LOW_SEVEN_BITS & SEVEN_BYTES) != 0;
 }
 
-/* Behind FF the top bit of a byte is stuffed. */
-static size_t unstuff_magsgn(const uint8_t *from, size_t length, uint8_t *out)
+/* Behind FF the top bit of a byte is stuffed, with 0: OpenJPEG would add a 1 to what follows. */
+static size_t unstuff_magsgn(const uint8_t *from, size_t length, uint8_t *out, bool *is_wrong)
 {
     struct gathered to = {out, 0, 0};
     uint32_t stuffed = 0;
@@ -86,6 +86,7 @@ static size_t unstuff_magsgn(const uint8_t *from, size_t length, uint8_t *out)
             i += 7;
             continue;
         }
+        *is_wrong |= stuffed != 0 && from[i] > 0x7F;
         gather(&to, from[i] & (0xFFu >> stuffed), 8 - stuffed);
         stuffed = from[i++] == 0xFF;
     }
@@ -98,11 +99,12 @@ static size_t unstuff_magsgn(const uint8_t *from, size_t length, uint8_t *out)
 
 /* Backwards: a byte of seven ones has its top bit stuffed if the one before it, in this direction, is above
  * 8F. */
-static void unstuff_vlc(const uint8_t *bytes, size_t length, size_t suffix, uint8_t *out)
+static void unstuff_vlc(const uint8_t *bytes, size_t length, size_t suffix, uint8_t *out, bool *is_wrong)
 {
     struct gathered to = {out, 0, 0};
     const uint8_t *at = bytes + length - 2, *end = bytes + length - suffix;
     uint32_t first = *at >> 4;
+    *is_wrong |= first == 15;
     gather(&to, first & ((first & 7) == 7 ? 7 : 15), (first & 7) == 7 ? 3 : 4);
     bool is_large = (*at | 0x0F) > 0x8F;
     while (at > end) {
@@ -115,6 +117,7 @@ static void unstuff_vlc(const uint8_t *bytes, size_t length, size_t suffix, uint
         } else {
             at--;
             uint32_t stuffed = is_large && (*at & 0x7F) == 0x7F;
+            *is_wrong |= stuffed != 0 && *at == 0xFF;
             gather(&to, *at & (0xFFu >> stuffed), 8 - stuffed);
         }
         is_large = *at > 0x8F;
@@ -336,8 +339,8 @@ bool jpeg2000_block_ht(const struct jpeg2000_block *in, int32_t *out, size_t str
     block.mel.at = in->bytes + length - suffix;
     block.mel.end = in->bytes + length - 1;
     size_t prefix = length - suffix < MAGSGN_MAX ? length - suffix : MAGSGN_MAX;
-    block.magsgn_bits = unstuff_magsgn(in->bytes, prefix, scratch.magsgn);
-    unstuff_vlc(in->bytes, length, suffix, scratch.vlc);
+    block.magsgn_bits = unstuff_magsgn(in->bytes, prefix, scratch.magsgn, &block.mel.is_wrong);
+    unstuff_vlc(in->bytes, length, suffix, scratch.vlc, &block.mel.is_wrong);
     memset(scratch.north, 0, block.quads + 2);
     memset(scratch.above, 0, (block.quads + 1) * sizeof *scratch.above);
     return decode(in, &block, out, stride);
