@@ -17,3 +17,11 @@ set_tests_properties(e2e.corpus.CorpusDicom PROPERTIES LABELS e2e TIMEOUT 600 SK
 # What DCMTK may allocate at once, under the sanitizer; elsewhere twin.c limits it.
 set_tests_properties(contract.dicom_samples contract.dicom_mutated e2e.corpus.CorpusDicom PROPERTIES
     ENVIRONMENT "ASAN_OPTIONS=max_allocation_size_mb=256:allocator_may_return_null=1")
+
+# Our JPEG 2000 against OpenJPEG: streams of the fuzz target's corpus, of high throughput among them, and of the corpus.
+add_executable(test_jpeg2000 differential/test_jpeg2000.c differential/mutate.c differential/seed.c unit/jpeg2000_twin.c)
+target_link_libraries(test_jpeg2000 PRIVATE strict decoder_core base ZLIB::ZLIB)
+add_test(NAME contract.jpeg2000_changed COMMAND test_jpeg2000 ${CMAKE_CURRENT_BINARY_DIR}/fuzz-corpus/jpeg2000 200)
+set_tests_properties(contract.jpeg2000_changed PROPERTIES LABELS contract TIMEOUT 300 FIXTURES_REQUIRED fuzz-corpus)
+add_test(NAME e2e.corpus.CorpusJpeg2000 COMMAND test_jpeg2000 corpus ${PROJECT_SOURCE_DIR}/../shared 20)
+set_tests_properties(e2e.corpus.CorpusJpeg2000 PROPERTIES LABELS e2e TIMEOUT 600 SKIP_RETURN_CODE 77)

@@ -135,10 +135,21 @@ MUST_CHECK bool codec_jpeg_lossless(const uint8_t *stream, size_t length, const 
 MUST_CHECK bool codec_jpegls(const uint8_t *stream, size_t length, const struct codec_frame *frame,
                              struct codec_samples *out, struct error *err);
 
-/* JPEG 2000 Part 1 and HTJ2K by OpenJPEG (ISO/IEC 15444-1, -15), as raw codestream or in a JP2 file.
- * What goes beyond, into Part 2, is refused with CODE_UNSUPPORTED_PIXELS. codec_jpeg2000.c */
+/* JPEG 2000 Part 1 and HTJ2K (ISO/IEC 15444-1, -15), as raw codestream or in a JP2 file, by
+ * codec_jpeg2000_own() or by OpenJPEG. What goes beyond, into Part 2, is refused with
+ * CODE_UNSUPPORTED_PIXELS. codec_jpeg2000.c */
 MUST_CHECK bool codec_jpeg2000(const uint8_t *stream, size_t length, const struct codec_frame *frame,
                                struct codec_samples *out, struct error *err);
+
+/* The same by OpenJPEG alone: what codec_jpeg2000_own() is measured by. */
+MUST_CHECK bool codec_jpeg2000_openjpeg(const uint8_t *stream, size_t length, const struct codec_frame *frame,
+                                        struct codec_samples *out, struct error *err);
+
+/* What is common of it, by a decoder of our own: a raw codestream of 1 or 3 components of up to 16 bits,
+ * reversible. Returns whether it was decoded, to what OpenJPEG gives. It is not when anything is wrong or
+ * unusual in it, or memory is short; then the samples are not defined. codec_jpeg2000_own.c */
+MUST_CHECK bool codec_jpeg2000_own(const uint8_t *stream, size_t length, const struct codec_frame *frame,
+                                   struct codec_samples *out);
 
 /* JPEG XL by libjxl (ISO/IEC 18181), as raw codestream or in its container, a JPEG packed into one included:
  * integer samples of 1 to 16 bits, grey or RGB, and one frame. What was coded as XYB comes out as sRGB.

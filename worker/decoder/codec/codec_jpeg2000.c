@@ -320,8 +320,8 @@ static bool holds_data(const uint8_t *stream, size_t length)
     return start != NULL && start + 2 < stream + length;
 }
 
-bool codec_jpeg2000(const uint8_t *stream, size_t length, const struct codec_frame *frame,
-                    struct codec_samples *out, struct error *err)
+bool codec_jpeg2000_openjpeg(const uint8_t *stream, size_t length, const struct codec_frame *frame,
+                             struct codec_samples *out, struct error *err)
 {
     struct error ignored;
     /* Strict: a stream that ends early is refused rather than filled up. The library does not miss whole
@@ -337,4 +337,11 @@ bool codec_jpeg2000(const uint8_t *stream, size_t length, const struct codec_fra
         return false;
     out->ends_early = true;
     return true;
+}
+
+bool codec_jpeg2000(const uint8_t *stream, size_t length, const struct codec_frame *frame,
+                    struct codec_samples *out, struct error *err)
+{
+    return codec_jpeg2000_own(stream, length, frame, out) ||
+           codec_jpeg2000_openjpeg(stream, length, frame, out, err);
 }
