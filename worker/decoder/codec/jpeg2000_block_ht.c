@@ -16,14 +16,29 @@
 #define PLANES_MAX 28u   /* so that two samples are in any look at the bits */
 #define SUFFIX_MAX 4079u /* bytes of MEL and VLC together */
 #define QUADS_MAX (COLUMNS_MAX / 2 + 1)
-#define ROW_BITS_MAX (COLUMNS_MAX * 2 * (PLANES_MAX + 1))
+#define ROW_BYTES_MAX(columns) \
+    (((columns) + 1) * 2 * (PLANES_MAX + 1) / 8) /* of MagSgn, for a row of quads */
+/* Of VLC, behind its end: two quads take 30 bits at most, and the narrowest block that ends in half a pair
+ * has most pairs. */
+#define VLC_BEYOND_MAX (SAMPLES_MAX / 5 * 30 / 8 + 8)
 /* No block needs more of MagSgn; a stuffed bit in each other byte is more than there can be. */
 #define MAGSGN_MAX (SAMPLES_MAX * (PLANES_MAX + 1) / 8 * 8 / 7 + 8)
 #define LOOK 8u
 
+/* Written before it is read. Release builds clear all else, which would take longer than many a block does.
+ */
+#if defined(__has_attribute)
+#if __has_attribute(uninitialized)
+#define NOT_CLEARED __attribute__((uninitialized))
+#endif
+#endif
+#ifndef NOT_CLEARED
+#define NOT_CLEARED
+#endif
+
 struct scratch {
-    uint8_t magsgn[MAGSGN_MAX + ROW_BITS_MAX / 8 + 2 * LOOK];
-    uint8_t vlc[SUFFIX_MAX + QUADS_MAX * 4 + 2 * LOOK];
+    uint8_t magsgn[MAGSGN_MAX + ROW_BYTES_MAX(COLUMNS_MAX) + 2 * LOOK];
+    uint8_t vlc[SUFFIX_MAX + VLC_BEYOND_MAX + 2 * LOOK];
     uint16_t quads[QUADS_MAX + 1];     /* of the row at hand: their codes; one more, which is 0 */
     uint8_t residuals[QUADS_MAX + 1];  /* u, and in the first row 1 more                  */
     uint8_t north[QUADS_MAX + 2];      /* of the row above: which samples are significant, in bits 4 to 7 */
@@ -72,7 +87,8 @@ static inline bool may_be_stuffed(uint64_t word)
 }
 
 /* Behind FF the top bit of a byte is stuffed, with 0: OpenJPEG would add a 1 to what follows. */
-static size_t unstuff_magsgn(const uint8_t *from, size_t length, uint8_t *out, bool *is_wrong)
+static size_t unstuff_magsgn(const uint8_t *from, size_t length, uint32_t columns, uint8_t *out,
+                             bool *is_wrong)
 {
     struct gathered to = {out, 0, 0};
     uint32_t stuffed = 0;
@@ -93,7 +109,7 @@ static size_t unstuff_magsgn(const uint8_t *from, size_t length, uint8_t *out, b
     /* What is missing at the end is ones. */
     size_t bits = (size_t)(to.at - out) * 8 + to.count;
     gather(&to, SEVEN_BYTES, 56);
-    memset(to.at, 0xFF, ROW_BITS_MAX / 8 + LOOK);
+    memset(to.at, 0xFF, ROW_BYTES_MAX(columns) + LOOK);
     return bits;
 }
 
@@ -123,7 +139,7 @@ static void unstuff_vlc(const uint8_t *bytes, size_t length, size_t suffix, uint
         is_large = *at > 0x8F;
     }
     gather(&to, 0, 56);
-    memset(to.at, 0, QUADS_MAX * 4 + LOOK);
+    memset(to.at, 0, VLC_BEYOND_MAX + LOOK);
 }
 
 /* ---- MEL ---- */
@@ -325,7 +341,7 @@ FOR_EACH_SHIFT static bool decode(const struct jpeg2000_block *in, struct block 
 
 bool jpeg2000_block_ht(const struct jpeg2000_block *in, int32_t *out, size_t stride)
 {
-    struct scratch scratch;
+    struct scratch scratch NOT_CLEARED;
     struct block block = {.codes = in->codes, .scratch = &scratch};
     size_t length = in->cleanup_length;
     if (in->passes != 1 || in->missing_planes + 1 != in->planes || in->planes > PLANES_MAX - 1 ||
@@ -339,7 +355,7 @@ bool jpeg2000_block_ht(const struct jpeg2000_block *in, int32_t *out, size_t str
     block.mel.at = in->bytes + length - suffix;
     block.mel.end = in->bytes + length - 1;
     size_t prefix = length - suffix < MAGSGN_MAX ? length - suffix : MAGSGN_MAX;
-    block.magsgn_bits = unstuff_magsgn(in->bytes, prefix, scratch.magsgn, &block.mel.is_wrong);
+    block.magsgn_bits = unstuff_magsgn(in->bytes, prefix, in->columns, scratch.magsgn, &block.mel.is_wrong);
     unstuff_vlc(in->bytes, length, suffix, scratch.vlc, &block.mel.is_wrong);
     memset(scratch.north, 0, block.quads + 2);
     memset(scratch.above, 0, (block.quads + 1) * sizeof *scratch.above);
