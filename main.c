@@ -2,6 +2,7 @@
  *
  * Niffler's ImageExtractor.py has no commands: it takes flags, or the config.json of the current folder, and
  * extracts. So do we where no command is named. */
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,8 +19,10 @@
 #include "extract.h"
 #include "manual.h"
 #include "merge.h"
+#include "probe.h"
 #include "producer/control.h"
 #include "producer/produce_fleet.h"
+#include "producer/topics.h"
 #include "worker/work_fleet.h"
 
 static const struct command commands[] = {
@@ -29,6 +32,8 @@ static const struct command commands[] = {
      merge_arguments},
     {"produce", produce_run,
      "Publish a data set's files to Kafka, for workers to convert; prints the job's id.", produce_arguments},
+    {"topics", topics_run, "Make the topics in Kafka that are missing, before the first job.",
+     topics_arguments},
     {"work", work_fleet_run, "Convert the files of any number of jobs, as Kafka gives them.", NULL},
     {"aggregate", aggregate_run, "Gather what workers did into the tables of each job.", aggregate_arguments},
     {"status", status_run, "Show the progress of jobs, as Redis has it.", status_arguments},
@@ -37,6 +42,8 @@ static const struct command commands[] = {
     {"doctor", doctor_run,
      "Say of each folder and server in the settings whether it can be used; changes nothing.",
      doctor_arguments},
+    {"health", health_run, "Ask a worker or aggregator of this machine whether it is ready: for probes.",
+     health_arguments},
     {NULL, NULL, NULL, NULL},
 };
 
@@ -278,11 +285,28 @@ static void print_error(const struct error *err)
     (void)fputc('\n', stderr);
 }
 
+static void end_at_once(int number)
+{
+    _exit(128 + number);
+}
+
+/* The kernel spares the first process of a container the signals that it does not handle: Ctrl-C and
+ * `docker stop` would do nothing to a command that leaves them as they are. Those that drain block them, and
+ * take them in their own time. */
+static void take_signals_as_first_process(void)
+{
+    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
+    struct sigaction action = {.sa_handler = end_at_once};
+    for (size_t i = 0; getpid() == 1 && i < sizeof numbers / sizeof numbers[0]; i++)
+        (void)sigaction(numbers[i], &action, NULL);
+}
+
 int main(int argc, char **argv)
 {
     struct arguments arguments = {0};
     struct error err = {0};
     int exit_status = EXIT_STATUS_USAGE;
+    take_signals_as_first_process();
     if (!take_arguments(&arguments, argc, argv, &err) || !obey(&arguments, &exit_status, &err))
         print_error(&err);
     free(arguments.flags);

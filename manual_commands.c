@@ -60,6 +60,17 @@ static const struct manual_command manual_commands[] = {
       {3, "No broker answered for 30 seconds, or something outside failed; what is open is finished by "
           "--resume."},
       BUG}},
+    {"topics",
+     "Workers and aggregator do not start without the topics of the tasks, the results and the dead. This "
+     "makes "
+     "those that are missing, as produce --create-topics does, and leaves alone those that are there. It "
+     "waits "
+     "a minute for a broker.",
+     "KafkaBrokers",
+     {{0, "All three are there."},
+      {2, "Wrong usage or settings, or Kafka refuses to make one."},
+      {3, "No broker answered for a minute."},
+      BUG}},
     {"work",
      "Any number of workers share the partitions of the tasks' topic; they need no state. SIGTERM, SIGINT "
      "and "
@@ -122,6 +133,16 @@ static const struct manual_command manual_commands[] = {
       {2, "Wrong usage or settings, or no setting names anything to check."},
       {3, "Something failed."},
       BUG}},
+    {"health",
+     "Asks the process that listens at MetricsListen for /readyz, or with --live for /livez, and prints its "
+     "answer. For health checks of containers and exec probes, which are given the settings of the process "
+     "beside them. An aggregator that stands by for another one is not ready.",
+     "MetricsListen",
+     {{0, "It is ready; with --live: its main loop goes round."},
+      {1, "It is not, and the answer says why."},
+      {2, WRONG},
+      {3, "Nobody answered within 3 seconds."},
+      BUG}},
 };
 
 const struct manual_example manual_examples[] = {
@@ -145,6 +166,8 @@ const struct manual_example manual_examples[] = {
      "find /data/dicom/new-study -name '*.dcm' | niffler-png produce --config fleet.json --FilesFrom -"},
     {"produce", "Finish a job whose producer ended early",
      "niffler-png produce --config fleet.json --resume JOB"},
+    {"topics", "For a fleet that starts before its first job",
+     "niffler-png topics --config fleet.json --partitions 64 --replication 3"},
     {"work", "A worker, on each machine", "niffler-png work --config fleet.json"},
     {"aggregate", "The aggregator, on one machine", "niffler-png aggregate --config fleet.json"},
     {"aggregate", "Wait for one job, and end with its exit status",
@@ -154,6 +177,8 @@ const struct manual_example manual_examples[] = {
     {"cancel", "Do no more of a job", "niffler-png cancel JOB --config fleet.json"},
     {"requeue", "Do the files again whose decoder crashed or met a limit",
      "niffler-png requeue JOB --category 4 --config fleet.json"},
+    {"health", "Whether the worker of this machine can work",
+     "niffler-png health --MetricsListen 127.0.0.1:9090"},
     {NULL, NULL, NULL},
 };
 

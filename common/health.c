@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "common/alloc.h"
+#include "common/health_ask.h"
 #include "common/log.h"
 #include "common/meter.h"
 
@@ -164,29 +165,6 @@ static void *serve(void *context)
 
 /* ---- opening ---- */
 
-/* Split "host:port" or "[v6]:port"; *host is new. */
-static bool split_address(const char *listen, char **host, const char **port, struct error *err)
-{
-    const char *colon = strrchr(listen, ':');
-    const char *end = colon;
-    const char *start = listen;
-    if (colon != NULL && listen[0] == '[' && colon > listen + 1 && colon[-1] == ']') {
-        start++;
-        end--;
-    } else if (colon != NULL && memchr(listen, ':', (size_t)(colon - listen)) != NULL) {
-        end = start; /* an address of version 6 without brackets: where would the port begin? */
-    }
-    size_t digits = colon != NULL ? strspn(colon + 1, "0123456789") : 0;
-    if (colon == NULL || end == start || digits == 0 || digits > 5 || colon[1 + digits] != '\0' ||
-        strtoul(colon + 1, NULL, 10) > 65535)
-        return error_set(err, ERROR_FATAL,
-                         "MetricsListen '%.80s' is not an address: write it as 0.0.0.0:9090 or [::]:9090",
-                         listen);
-    *host = xmemdup_text(start, (size_t)(end - start));
-    *port = colon + 1;
-    return true;
-}
-
 static bool open_socket(const char *listen_text, int *descriptor, struct error *err)
 {
     const struct addrinfo hints = {
@@ -197,7 +175,7 @@ static bool open_socket(const char *listen_text, int *descriptor, struct error *
     int one = 1;
     bool ok = false;
     *descriptor = -1;
-    if (!split_address(listen_text, &host, &port, err))
+    if (!health_split_address(listen_text, &host, &port, err))
         return false;
     int failure = getaddrinfo(host, port, &hints, &found);
     if (failure != 0) {

@@ -21,6 +21,7 @@
 #include "producer/journal.h"
 #include "producer/produce.h"
 #include "producer/scan.h"
+#include "producer/topics.h"
 
 #define BROKER_MS 60000    /* patience with a broker that is not there */
 #define TASKS_AT_ONCE 5000 /* between two counts on disk: what a resumed job sends again at most */
@@ -50,37 +51,6 @@ struct producing {
     struct buffer features, file;
     struct queue *tasks, *results;
 };
-
-/* ---- topics ---- */
-
-static bool take_number(const struct producing *p, const char *name, unsigned standard, unsigned *number,
-                        struct error *err)
-{
-    const char *text = command_value(p->line, name);
-    char *end;
-    *number = standard;
-    if (text == NULL)
-        return true;
-    unsigned long value = strtoul(text, &end, 10);
-    if (text[0] < '1' || text[0] > '9' || *end != '\0' || value > 100000)
-        return error_set(err, ERROR_FATAL, "cannot use '%.20s' as %s: allowed is a whole number from 1", text,
-                         name);
-    *number = (unsigned)value;
-    return true;
-}
-
-static bool create_topics(const struct producing *p, struct error *err)
-{
-    const struct settings *settings = p->settings;
-    const char *const names[] = {settings->kafka_tasks_topic, settings->kafka_results_topic,
-                                 settings->kafka_dead_topic, NULL};
-    unsigned partitions, replication;
-    if (!take_number(p, "--partitions", 16, &partitions, err) ||
-        !take_number(p, "--replication", 1, &replication, err))
-        return false;
-    return command_value(p->line, "--create-topics") == NULL ||
-           kafka_create_topics(settings, names, partitions, replication, BROKER_MS, err);
-}
 
 static bool open_queues(struct producing *p, struct error *err)
 {
@@ -364,7 +334,8 @@ bool produce_run(const struct settings *settings, const struct command_line *lin
     bool ok = set_up(&p, resumed, err);
     if (ok) {
         CRASH_POINT("producer.folder_locked");
-        ok = create_topics(&p, err) && open_queues(&p, err);
+        ok = topics_make(settings, line, command_value(line, "--create-topics") != NULL, err) &&
+             open_queues(&p, err);
         CRASH_POINT("producer.queues_open");
         ok = ok && (resumed != NULL ? old_job(&p, resumed, err) : new_job(&p, err));
         if (!ok && err->kind != ERROR_FATAL)

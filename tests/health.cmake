@@ -3,6 +3,7 @@ find_program(PROMTOOL promtool REQUIRED)
 
 unit_test(metrics common Threads::Threads m)
 unit_test(health common)
+unit_test(health_ask common Threads::Threads)
 target_link_options(test_health PRIVATE -Wl,--wrap=meter_now_ms)
 
 add_executable(print_metrics ${CMAKE_CURRENT_LIST_DIR}/e2e/print_metrics.c)

@@ -18,6 +18,10 @@ deploy/install-packages.sh build test deploy
 stage services
 tests/services/kafka.py fetch
 
+stage tools
+# Where there is no go or no network, the tests that need them say so, each by its name.
+tests/deploy/tools.sh || echo "run.sh: goes on without"
+
 if command -v ccache >/dev/null 2>&1; then
     export CMAKE_C_COMPILER_LAUNCHER=ccache CMAKE_CXX_COMPILER_LAUNCHER=ccache
 fi

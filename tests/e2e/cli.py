@@ -355,6 +355,11 @@ class CommandLine(unittest.TestCase):
                 (["extract", "--slice", "7/7"], ["'7/7' is no slice", "6/7 the last"]),
                 (["aggregate", "--job", "x"], ["'x' is not the id of a job"]),
                 (["status"], ["'RedisUrl' is not set"]),
+                (["health"], ["'MetricsListen' is not set"]),
+                (["health", "--live", "--MetricsListen", "127.0.0.1:0"], ["'127.0.0.1:0'", "no port"]),
+                (["health", "--MetricsListen", "9090"], ["'9090' is not an address"]),
+                (["topics"], ["'KafkaBrokers' is not set"]),
+                (["topics", "--partitions", "0", "--KafkaBrokers", "127.0.0.1:1"], ["'0'", "--partitions"]),
                 (["work"], ["'InputRoot' is not set"]),
                 (["produce"], ["'OutputDirectory' is not set"]),
                 (["aggregate"], ["'OutputRoot' is not set"])):

@@ -1,4 +1,5 @@
 """Jobs over a real Kafka broker: the same bytes as `extract`, and the commands that people give."""
+import json
 import os
 import random
 import re
@@ -131,6 +132,23 @@ class Commands(fleet.FleetCase):
         shutil.copy(source, os.path.join(self.home, "00000.dcm"))
         for number in range(1, count):
             os.link(os.path.join(self.home, "00000.dcm"), os.path.join(self.home, "%05d.dcm" % number))
+
+    def test_topics_are_made_once_and_workers_start_before_any_job(self):
+        def partitions():
+            listed = json.loads(self.kcat("-L", "-J"))["topics"]
+            return sorted(len(topic["partitions"]) for topic in listed if topic["topic"] in self.settings.values())
+
+        self.command("topics", "--partitions", "3", roots=False)
+        self.assertEqual(partitions(), [3, 3, 3])
+        self.command("topics", "--partitions", "5", roots=False)
+        self.assertEqual(partitions(), [3, 3, 3], "those that are there are left alone")
+        worker, aggregator = self.work(MetricsListen="127.0.0.1:0"), self.aggregate(MetricsListen="127.0.0.1:0")
+        for process in (worker, aggregator):
+            fleet.wait_until(lambda: process.get("/readyz")[0] == 200, 60, process.name + " is ready")
+        self.end(worker, aggregator)
+        for wrong in ("0", "x", "3.5", "-1"):
+            refused = self.command("topics", "--partitions=" + wrong, roots=False, status=(2,))
+            self.assertIn("allowed is a whole number", refused.stderr)
 
     def test_a_list_of_files_in_any_order_and_with_duplicates_is_a_scan(self):
         expected = self.reference()

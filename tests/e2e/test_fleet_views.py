@@ -2,6 +2,7 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import time
 
@@ -305,6 +306,12 @@ class Health(fleet.FleetCase):
         body, _, code = done.stdout.rpartition("\n")
         return int(code), body
 
+    def health(self, port, *flags, status=0, says=""):
+        """What the command `health` answers."""
+        process = self.command("health", *flags, MetricsListen="0.0.0.0:%d" % port, status=(status,), seconds=30)
+        self.assertIn(says, process.stderr)
+        return process.stdout.rstrip("\n")
+
     def wait_ready(self, process):
         fleet.wait_until(lambda: self.curl(process, "/readyz")[0] == 200, 60, process.name + " is ready")
 
@@ -323,6 +330,8 @@ class Health(fleet.FleetCase):
             self.promtool(self.curl(process, "/metrics")[1])
             self.assertEqual(self.curl(process, "/nothing")[0], 404)
             self.assertNotEqual(self.curl(process, "/livez", "-X", "POST", "-d", "x=1")[0], 200)
+            self.assertEqual(self.health(process.port()), "ready")
+            self.assertEqual(self.health(process.port(), "--live"), "live")
         self.assertEqual(worker.metric("niffler_files_total"), 0)
         job = self.produce()
         self.wait_complete()
@@ -388,6 +397,16 @@ class Health(fleet.FleetCase):
             shown = process.get("/metrics")[1].splitlines()
             return [line for line in lines if line not in shown]
         fleet.wait_until(lambda: not missing(), 60, lambda: "%s shows %s" % (process.name, missing()))
+
+    def test_health_of_one_that_waits_is_frozen_or_gone(self):
+        worker = self.work(KafkaBrokers="127.0.0.1:1", MetricsListen="127.0.0.1:0")
+        fleet.wait_until(lambda: self.curl(worker, "/readyz")[1] != "starting\n", 60, "it looks for a broker")
+        self.assertEqual(self.health(worker.port(), status=1), "no broker answers")
+        self.assertEqual(self.health(worker.port(), "--live"), "live")
+        worker.signal(signal.SIGSTOP)
+        self.health(worker.port(), says="nobody answers", status=3)
+        worker.kill9()
+        self.health(worker.port(), "--live", says="nobody answers", status=3)
 
     def test_a_port_that_is_taken_is_named(self):
         self.produce()

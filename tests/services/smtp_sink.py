@@ -2,7 +2,7 @@
 """A real SMTP server on loopback that keeps every mail as a file, and fails as it is told to.
 
 usage: smtp_sink.py FOLDER [--tls none|starttls|smtps] [--certificate FILE --key FILE]
-                    [--script STEP,STEP…] [--user NAME --password TEXT]
+                    [--script STEP,STEP…] [--user NAME --password TEXT] [--listen HOST:PORT]
 
 Prints its port on one line when it listens, and runs until its standard input ends or it is terminated.
 Needs Debian's python3-aiosmtpd.
@@ -103,7 +103,7 @@ async def serve(options):
                            auth_require_tls=options.tls == "starttls")
 
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(make, "127.0.0.1", 0, ssl=context if options.tls == "smtps" else None)
+    server = await loop.create_server(make, *options.listen.split(":"), ssl=context if options.tls == "smtps" else None)
     print(server.sockets[0].getsockname()[1], flush=True)
     await loop.run_in_executor(None, sys.stdin.buffer.read)
     server.close()
@@ -120,6 +120,7 @@ def main():
     parser.add_argument("--script", default="")
     parser.add_argument("--user")
     parser.add_argument("--password")
+    parser.add_argument("--listen", default="127.0.0.1:0")
     asyncio.run(serve(parser.parse_args()))
 
 
