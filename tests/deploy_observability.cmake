@@ -4,6 +4,8 @@ if(NIFFLER_SANITIZE)
     return()
 endif()
 
+find_program(PROMTOOL promtool REQUIRED)
+
 # deploy_observability_test(NAME SECONDS COMMAND...)
 function(deploy_observability_test name seconds)
     add_test(NAME deploy.${name} COMMAND ${Python3_EXECUTABLE} ${ARGN})

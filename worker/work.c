@@ -307,6 +307,17 @@ static bool next_file(struct work *work, int *slot, struct work_file **file, str
     return true;
 }
 
+/* Where no pictures are wanted a decoder is asked once for a file. */
+static bool fill_ahead_of_headers(struct work *work, struct error *err)
+{
+    for (unsigned i = 0; i < work->options.pool.count; i++) {
+        const struct work_file *file = work->slots[i].file;
+        if (file != NULL && !file->task.options.print_images && !work_fill_ahead(work, (int)i, err))
+            return false;
+    }
+    return true;
+}
+
 bool work_fill_idle(struct work *work, struct error *err)
 {
     if (work->probe.state != PROBE_NONE)
@@ -321,7 +332,7 @@ bool work_fill_idle(struct work *work, struct error *err)
         if (!begin(work, slot, file, err))
             return false;
     }
-    return true;
+    return fill_ahead_of_headers(work, err);
 }
 
 bool work_fill_ahead(struct work *work, int slot, struct error *err)

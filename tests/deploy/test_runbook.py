@@ -267,6 +267,9 @@ class Fleet(fleet.FleetCase):
         os.kill(self.decoder, signal.SIGCONT)
         self.wait_complete()
         self.wait_over(self.job())
+        # An idle worker gives its drafts back after a second.
+        drafts = os.path.join(self.out, "extracted-images", ".incoming")
+        fleet.wait_until(lambda: not os.path.exists(drafts), 30, "the worker has no drafts there")
         self.assertAsExtracted()
 
     def before_backup(self):

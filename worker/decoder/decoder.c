@@ -345,7 +345,8 @@ static size_t receive(uint8_t *bytes, size_t least, size_t most, struct request 
     return done;
 }
 
-/* None is sent before the one before it was taken: what is there is one request, or its beginning. */
+/* Descriptors part what is received (unix(7)), and there is nothing behind a request without: what comes at
+ * once is one request, or its beginning. */
 static void receive_request(struct request *request)
 {
     uint8_t bytes[WIRE_HEADER_BYTES + WIRE_REQUEST_BYTES_MAX];
