@@ -214,7 +214,4 @@ until_workers $partitions 300
 work_along
 until_workers 0 300
 work_no_more
-kill "$(cat "$work/kafka.pid")"
-until_workers 1 180
-say "without a broker KEDA cannot tell the lag, and fallback.replicas holds"
 echo "keda.sh: all of it"

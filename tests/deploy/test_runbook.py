@@ -45,6 +45,9 @@ class Document(unittest.TestCase):
         self.assertGreater(len(tests), 100)
         names = []
         for block in blocks():
+            if block.words[0] == "said":  # by a script that no run of the tests can wait for
+                self.assertTrue(os.path.exists(os.path.join(os.path.dirname(os.path.abspath(__file__)), block.words[1])), block)
+                continue
             self.assertEqual(block.words[0], "sh", block)
             if block.words[1] == "by":
                 self.assertIn(block.words[2], tests)
