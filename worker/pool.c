@@ -15,6 +15,7 @@
 
 #define START_SECONDS 30     /* loading the libraries on a cold, busy machine */
 #define START_FAILURES_MAX 5 /* on end, before we conclude that it is not the files' fault */
+#define EXIT_MS 400          /* between the end of a pipe and that of its process, on a busy machine */
 #define STALL_MS 1000        /* a gap in our own loop that is taken for a stall of this process */
 #define RECEIVE_BYTES 65536
 #define OTHERS_MAX 4
@@ -111,7 +112,7 @@ static bool replace(struct pool *pool, unsigned slot, const struct error *why, s
     bool was_busy = decoder->state == STATE_BUSY, was_starting = decoder->state == STATE_STARTING;
     /* An exit races with the closing of its pipe: give it a moment to leave its status behind. */
     if (why == NULL && !decoder->killed_by_deadline)
-        for (int i = 0; i < 100; i++) {
+        for (int i = 0; i < EXIT_MS; i++) {
             siginfo_t info = {0};
             if (waitid(P_PID, (id_t)decoder->process.pid, &info, WEXITED | WNOHANG | WNOWAIT) != 0 ||
                 info.si_pid != 0)

@@ -130,6 +130,17 @@ def hostile_jpeg2000(codecs):
         yield ident, compressed(ident, syntax, [size((8, two_thousand), (24, tiles))], large)
 
 
+    syntax, stream = codecs["htj2k"]
+    yield "htj2k-mel-marker", compressed("htj2k-mel-marker", syntax, [build_mel(stream, 0xFF, 0x90)])
+
+
+def build_mel(stream, *values):
+    """The MEL stream of the last block of all begins with these bytes (ITU-T T.814 7.1.1)."""
+    end = stream.rindex(b"\xff\xd9")
+    suffix = stream[end - 1] << 4 | stream[end - 2] & 15
+    return build.set_samples(stream, end - suffix, *values)
+
+
 def build_size(stream, pairs):
     for at, value in pairs:
         stream = stream[:at] + value + stream[at + len(value):]
@@ -366,6 +377,8 @@ PROMISES = {
     "rle-bomb-65535": Promise("limit_pixels", "(MaxPixels)"), "rle-bomb-2000": CONVERTED,
     "deflate-frame-bomb-2000": CONVERTED,
     "j2k-tiles-2-32": Promise("malformed", "4294967295"), "j2k-components-16384": Promise("malformed", "16384 components"),
+    # OpenJPEG's own assertion (tests/fuzz/findings.md); a build of it without would refuse the block.
+    "htj2k-mel-marker": Promise("crash_signal", "signal 6"),
     "j2k-tiles-of-1": Promise("too_short"), "jpeg-huge": Promise("malformed", "65535 x 65535"),
     "jpeg-tem": CONVERTED, "jpeg-tem-only": Promise("codec"),
     "jpegls-huge": Promise("malformed", "65535 x 65535"),
