@@ -57,7 +57,7 @@ static const struct manual_command manual_commands[] = {
      {{0, "Kafka has all tasks."},
       {2, "Wrong usage or settings, nothing to convert, a topic that is missing, or another job is open on "
           "the output folder; no job was opened."},
-      {3, "No broker answered for 30 seconds, or something outside failed; what is open is finished by "
+      {3, "No broker answered for a minute, or something outside failed; what is open is finished by "
           "--resume."},
       BUG}},
     {"topics",
