@@ -19,8 +19,8 @@
 
 #define IDLE_MS 1000 /* a decoder without a task for so long gives its draft back */
 
-/* A file of this size is done in a few milliseconds, whatever its codec, and what is sent ahead behind it
- * does not wait for long while other decoders become idle. Being woken is no part of the time of a larger
+/* Most files of this size take some milliseconds, JPEG 2000 a tenth of a second: what is sent ahead behind
+ * one does not wait for long while other decoders become idle. Being woken is no part of the time of a larger
  * one. */
 #define AHEAD_BYTES_MAX ((uint64_t)1 << 20)
 

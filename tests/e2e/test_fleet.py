@@ -92,6 +92,28 @@ class Oracle(fleet.FleetCase):
         self.assertAsExtracted()
         self.assertSameOutputs(self.out, other)
 
+    def test_two_jobs_whose_limits_differ(self):
+        """A file that comes behind one of another job has the limits of its own."""
+        noise = os.path.join(self.folder, "noise")
+        self.input_root = os.path.join(self.folder, "in-root")
+        os.mkdir(self.input_root)
+        homes = {name: os.path.join(self.input_root, name) for name in ("small", "noise")}
+        for name, side in (("small", 8), ("noise", 300)):
+            os.mkdir(homes[name])
+            for number in range(6):
+                with open(os.path.join(homes[name], "%d.dcm" % number), "wb") as file:
+                    file.write(dicom_files.image(side, side, random.Random(number).randbytes(side * side), bits=8))
+        self.extract(home=homes["noise"])
+        os.rename(self.out, noise)
+        jobs = [self.produce("--MaxPictureBytes", "64K", home=homes["small"], out=os.path.join(self.output_root, "small")),
+                self.produce(home=homes["noise"])]
+        self.assertNotEqual(*jobs)
+        crew = [self.work(), self.aggregate()]
+        self.wait_complete(os.path.join(self.output_root, "small"))
+        self.wait_complete()
+        self.end(*crew)
+        self.assertSameOutputs(noise, self.out)
+
 
 class Corpus(fleet.FleetCase):
     """Where the corpus lies beside the checkout: files that hang, crash and lie to their decoders."""

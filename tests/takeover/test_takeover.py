@@ -136,9 +136,29 @@ class Answers(scene.Case):
         self.marked(EXCESS)
         rows = self.run_over(MISBEHAVING, os.path.join(self.folder, "own"), "--FilesPerDecoder", "1")
         self.assertEqual({name: code for name, (code, _) in rows.items()}, dict.fromkeys(EXCESS, "decoder_protocol"))
-        out = os.path.join(self.folder, "out")
-        self.extract("--DecoderProgram", MISBEHAVING, "--UseProcesses", "1", out=out, status=None)
-        self.assertGoodAsEver(out)
+        for name in EXCESS:
+            self.among_good_files(name)
+            out = os.path.join(self.folder, "out-" + name)
+            self.extract("--DecoderProgram", MISBEHAVING, "--UseProcesses", "1", out=out)
+            self.assertIn("event=decoder_ended", harness.read_text(out, "ImageExtractor.out"))
+            self.assertGoodAsEver(out)
+
+    def test_an_answer_too_many_about_a_header(self):
+        """Where no pictures are wanted nothing but its number tells one file's answer from the next one's."""
+        self.marked(["answer-inspected-twice"])
+        self.among_good_files("answer-inspected-twice")
+        tables = []
+        for number, decoder in enumerate(((), ("--DecoderProgram", MISBEHAVING))):
+            out = os.path.join(self.folder, "out-%d" % number)
+            self.extract(*decoder, "--PrintImages", "false", "--UseProcesses", "1", out=out, status=0)
+            tables.append(harness.read_bytes(out, "metadata.csv"))
+        self.assertIn("event=decoder_ended", harness.read_text(out, "ImageExtractor.out"))
+        self.assertEqual(*tables)
+
+    def among_good_files(self, name):
+        """The marked file has good ones before it and behind it, which are sent ahead. It takes the place of the one before."""
+        middle = self.good[len(self.good) // 2]
+        os.replace(os.path.join(self.home, "marked", name + ".dcm"), os.path.join(self.home, middle + "-marked.dcm"))
 
     def test_a_decoder_of_its_own_for_each_file(self):
         """One that stays taken over answers for the files after it, but where there are none."""
