@@ -78,6 +78,9 @@ class SampleSet(harness.Case):
                          sorted(row["PNG location"] for row in mapping))
         copies = sum(len(names) for _, _, names in os.walk(os.path.join(self.out, "failed-dicom")))
         self.assertEqual(copies, failed)
+        # The README shows what quickstart.sh says of the same samples: the counts, and those of failed-dicom.
+        shown = "".join("    %s\n" % line for line in done.stdout.splitlines() if not line.startswith("tables:"))
+        self.assertIn(shown, harness.read_text(harness.SOURCE, "README.md"))
 
     def test_the_tables_have_their_exact_form(self):
         self.samples()
