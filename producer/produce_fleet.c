@@ -23,7 +23,6 @@
 #include "producer/scan.h"
 #include "producer/topics.h"
 
-#define BROKER_MS 60000    /* patience with a broker that is not there */
 #define TASKS_AT_ONCE 5000 /* between two counts on disk: what a resumed job sends again at most */
 #define JOURNAL_DRAFT JOB_JOURNAL ".part"
 #define PUBLISHED JOB_FOLDER "/published" /* the job, and how many tasks Kafka has answered for */
@@ -58,8 +57,8 @@ static bool open_queues(struct producing *p, struct error *err)
                                               .topic = p->settings->kafka_tasks_topic},
                                      results = {.settings = p->settings,
                                                 .topic = p->settings->kafka_results_topic};
-    return queue_kafka_open(&p->tasks, &tasks, BROKER_MS, err) &&
-           queue_kafka_open(&p->results, &results, BROKER_MS, err);
+    return queue_kafka_open(&p->tasks, &tasks, TOPICS_BROKER_MS, err) &&
+           queue_kafka_open(&p->results, &results, TOPICS_BROKER_MS, err);
 }
 
 /* ---- folders ---- */

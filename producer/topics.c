@@ -8,7 +8,6 @@
 #include "common/kafka.h"
 #include "common/log.h"
 
-#define BROKER_MS 60000 /* patience with a broker that is not there */
 #define PARTITIONS 16
 #define REPLICATION 1
 
@@ -44,7 +43,7 @@ bool topics_make(const struct settings *settings, const struct command_line *lin
     if (!take_number(line, "--partitions", PARTITIONS, &partitions, err) ||
         !take_number(line, "--replication", REPLICATION, &replication, err))
         return false;
-    return !is_wanted || kafka_create_topics(settings, names, partitions, replication, BROKER_MS, err);
+    return !is_wanted || kafka_create_topics(settings, names, partitions, replication, TOPICS_BROKER_MS, err);
 }
 
 bool topics_run(const struct settings *settings, const struct command_line *line, int *exit_status,

@@ -4,6 +4,9 @@
 
 #include "common/command.h"
 
+/* Patience with a broker that is not there, of whoever makes topics or sends tasks. */
+#define TOPICS_BROKER_MS 60000
+
 extern const struct command_argument topics_arguments[]; /* --partitions, --replication */
 
 /* Make the topics of the settings that are missing, as the arguments --partitions and --replication of `line`
