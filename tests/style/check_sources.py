@@ -16,8 +16,8 @@ import sys
 FOLDERS = ('common', 'producer', 'worker', 'aggregator', 'tests', 'bench')
 # The rooms of the decoder, and what each may include besides itself: what is read, how it is packed, what image that
 # makes, how it is shown, how that is written.
-DECODER_ROOMS = {'dicom': (), 'codec': ('vectors.h',), 'image': ('codec/', 'dicom/', 'vectors.h'),
-                 'render': ('codec/', 'dicom/', 'image/', 'png/', 'vectors.h'), 'png': ('vectors.h',)}
+DECODER_ROOMS = {'dicom': (), 'codec': ('vectors.h', 'vectors_512.h'), 'image': ('codec/', 'dicom/', 'vectors.h'),
+                 'render': ('codec/', 'dicom/', 'image/', 'png/', 'vectors.h'), 'png': ('vectors.h', 'vectors_512.h')}
 DECODER = ('worker/decoder', *('worker/decoder/' + room for room in DECODER_ROOMS))
 PRODUCT = ('', 'common', 'producer', 'worker', *DECODER, 'aggregator')
 

@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "tests/unit/hide_vectors.h"
 #include "worker/decoder/codec/codec.h"
 
 #define HEADER 64u
@@ -196,5 +197,7 @@ int main(void)
         cmocka_unit_test(test_cut_segments),
         cmocka_unit_test(test_too_many_segments),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    int failed = cmocka_run_group_tests_name("codec_rle", tests, NULL, NULL);
+    hide_vectors = true; /* the same without vectors of 64 bytes */
+    return failed + cmocka_run_group_tests_name("codec_rle, narrow", tests, NULL, NULL);
 }

@@ -17,6 +17,7 @@
 #include <png.h>
 
 #include "common/alloc.h"
+#include "tests/unit/hide_vectors.h"
 #include "worker/decoder/png/pngout.h"
 #include "worker/decoder/png/pngout_deflate.h"
 #include "worker/decoder/png/pngout_filter.h"
@@ -532,5 +533,7 @@ int main(void)
         cmocka_unit_test(test_file_size_limit),
         cmocka_unit_test(test_picture_limit),
     };
-    return cmocka_run_group_tests_name("pngout", tests, NULL, NULL);
+    int failed = cmocka_run_group_tests_name("pngout", tests, NULL, NULL);
+    hide_vectors = true; /* the same without vectors of 64 bytes */
+    return failed + cmocka_run_group_tests_name("pngout, narrow", tests, NULL, NULL);
 }

@@ -4,6 +4,9 @@
 
 #include "common/alloc.h"
 #include "worker/decoder/vectors.h"
+#ifdef VECTORS_512
+#include "worker/decoder/vectors_512.h"
+#endif
 
 #define HEADER_BYTES 64u
 #define MAX_SEGMENTS 15u
@@ -53,6 +56,33 @@ static uint8_t *expand_ahead(struct segment *segment, uint8_t *out, const uint8_
     return out;
 }
 
+#ifdef VECTORS_512
+/* In steps of 64: hardly a run takes two. */
+VECTORS_512 static uint8_t *expand_ahead_512(struct segment *segment, uint8_t *out, const uint8_t *end)
+{
+    const uint8_t *at = segment->at;
+    while (segment->end - at > (ptrdiff_t)LONGEST_RUN && end - out >= (ptrdiff_t)LONGEST_RUN) {
+        const uint32_t control = at[0];
+        const bool is_literal = control < NO_OPERATION;
+        const uint32_t run = is_literal ? control + 1 : 257 - control;
+        const __mmask64 same = is_literal ? 0 : ~UINT64_C(0);
+        const __m512i value = _mm512_set1_epi8((char)at[1]);
+        if (control == NO_OPERATION) {
+            at++;
+            continue;
+        }
+        for (uint32_t i = 0; i < run; i += 64)
+            _mm512_storeu_si512(out + i, _mm512_mask_mov_epi8(_mm512_loadu_si512(at + 1 + i), same, value));
+        out += run;
+        at += is_literal ? 1 + run : 2;
+    }
+    segment->at = at;
+    return out;
+}
+#else
+#define expand_ahead_512 expand_ahead
+#endif
+
 /* Put out what is left of a run, up to `room` bytes of it; returns how many. */
 static size_t expand_rest(struct segment *segment, uint8_t *out, size_t room)
 {
@@ -79,7 +109,7 @@ static size_t expand(struct segment *segment, uint8_t *out, size_t count)
     while (out < end) {
         out += expand_rest(segment, out, (size_t)(end - out));
         if (segment->left == 0)
-            out = expand_ahead(segment, out, end);
+            out = vectors_are_512() ? expand_ahead_512(segment, out, end) : expand_ahead(segment, out, end);
         if (out == end || segment->left > 0)
             continue;
         if (segment->end - segment->at < 2)

@@ -9,6 +9,7 @@
 #define STORED_BYTES_MAX 65535u
 #define HEADER_BYTES_MAX 512u  /* 316 lengths of at most 7 bits and their repetitions' */
 #define PAIRED_LITERALS 65536u /* from which on the table of pairs pays */
+#define WIDE_LITERALS 16u      /* from which on 64 at a time pay */
 
 /* ---- the header of a block (RFC 1951 3.2.7) ---------------------------------------------------------- */
 
@@ -122,8 +123,8 @@ static void make_length_codes(struct pngout_block *block)
     }
 }
 
-static inline void write_literals(struct pngout_bits *out, const struct pngout_code *codes, const uint8_t *in,
-                                  size_t length)
+static inline void write_singly(struct pngout_bits *out, const struct pngout_code *codes, const uint8_t *in,
+                                size_t length)
 {
     size_t i = 0;
     for (; i + 4 <= length; i += 4) {
@@ -136,6 +137,36 @@ static inline void write_literals(struct pngout_bits *out, const struct pngout_c
     for (; i < length; i++)
         pngout_bits_put(out, codes[in[i]].bits, codes[in[i]].length);
     pngout_bits_flush(out);
+}
+
+/* How many literals are written at a time where they are many; all ways give the same bits. */
+enum stride { STRIDE_1, STRIDE_2, STRIDE_64 };
+
+static enum stride choose_stride(struct pngout_block *block, size_t literals)
+{
+    if (vectors_are_512()) {
+        pngout_wide_make(&block->wide, block->codes);
+        return STRIDE_64;
+    }
+    if (literals < PAIRED_LITERALS)
+        return STRIDE_1;
+    pngout_pairs_make(&block->pairs, block->codes);
+    return STRIDE_2;
+}
+
+static inline void write_literals(struct pngout_bits *out, const struct pngout_block *block,
+                                  const uint8_t *in, size_t length, enum stride stride)
+{
+    size_t done = 0;
+    if (stride == STRIDE_64 && length >= WIDE_LITERALS) {
+        struct pngout_bits writer = *out; /* a copy: what is pointed to is in no register */
+        pngout_wide_write(&writer, &block->wide, in, length);
+        *out = writer;
+        return;
+    }
+    if (stride == STRIDE_2)
+        done = pngout_pairs_write(out, &block->pairs, in, length);
+    write_singly(out, block->codes, in + done, length - done);
 }
 
 /* At most 18 bits of the length and 26 of the distance. */
@@ -155,13 +186,12 @@ static inline void write_repetition(struct pngout_bits *out, const struct pngout
 
 FOR_EACH_SHIFT static void write_symbols(struct pngout_bits *writer, struct pngout_block *block,
                                          const struct pngout_sequences *sequences, const uint8_t *in,
-                                         bool paired)
+                                         enum stride stride)
 {
     struct pngout_bits out = *writer; /* in registers */
     for (size_t i = 0; i < sequences->count; i++) {
         const struct pngout_sequence *sequence = &sequences->sequences[i];
-        size_t done = paired ? pngout_pairs_write(&out, &block->pairs, in, sequence->literals) : 0;
-        write_literals(&out, block->codes, in + done, sequence->literals - done);
+        write_literals(&out, block, in, sequence->literals, stride);
         if (sequence->length > 0)
             write_repetition(&out, block, sequence->length, sequence->distance);
         in += sequence->literals + sequence->length;
@@ -230,9 +260,6 @@ bool pngout_block_write(struct pngout_block *block, struct pngout_bits *out, siz
     }
     make_length_codes(block);
     write_header(out, &list, is_last);
-    bool paired = sequences->literals >= PAIRED_LITERALS;
-    if (paired)
-        pngout_pairs_make(&block->pairs, block->codes);
-    write_symbols(out, block, sequences, in, paired);
+    write_symbols(out, block, sequences, in, choose_stride(block, sequences->literals));
     return true;
 }

@@ -4,6 +4,7 @@
 
 #include "worker/decoder/png/pngout_pairs.h"
 #include "worker/decoder/png/pngout_sequences.h"
+#include "worker/decoder/png/pngout_wide.h"
 
 /* Work space. */
 struct pngout_block {
@@ -12,6 +13,7 @@ struct pngout_block {
     uint32_t length_codes[PNGOUT_LENGTH_MAX + 1]; /* with the extra bits */
     uint8_t length_bits[PNGOUT_LENGTH_MAX + 1];
     struct pngout_pairs pairs;
+    struct pngout_wide wide;
 };
 
 /* Whether `room` suffices for `length` bytes whose literals are estimated (pngout_sequences_end()). */

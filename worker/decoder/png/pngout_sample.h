@@ -10,7 +10,7 @@
 #include "worker/decoder/png/pngout.h"
 #include "worker/decoder/png/pngout_filter.h"
 
-#define PNGOUT_SAMPLE_BYTES_MAX (160u << 10)
+#define PNGOUT_SAMPLE_BYTES_MAX (64u << 10)
 
 /* Where an image's rows come from: pngout_write(). */
 struct pngout_source {

@@ -2,7 +2,12 @@
 
 #include <string.h>
 
-#define TABLES 4u
+#include "worker/decoder/vectors.h"
+#ifdef VECTORS_512
+#include "worker/decoder/vectors_512.h"
+#endif
+
+#define TABLES 8u
 #define STRETCH_BYTES 1024u
 #define SHARE 8u
 #define ESTIMATED_LITERALS (24u << 10)
@@ -32,25 +37,68 @@ static void count_all(uint32_t (*counts)[256], const uint8_t *in, size_t length)
         counts[0][in[i]]++;
 }
 
-/* Of literals `from` to `to`, those in every SHARE-th stretch of the input, or those in the others. */
-static void count_some(uint32_t (*counts)[256], const uint8_t *in, size_t from, size_t to, bool others)
+/* Those whose entry in `wanted` is not 0; hardly any are. */
+static void count_wanted(uint32_t *counts, const uint8_t *wanted, const uint8_t *in, size_t length)
+{
+    size_t i = 0;
+    for (; i + 8 <= length; i += 8) {
+        uint8_t any = 0;
+        for (size_t k = 0; k < 8; k++)
+            any |= wanted[in[i + k]];
+        for (size_t k = 0; k < 8 && any != 0; k++)
+            counts[in[i + k]] += wanted[in[i + k]];
+    }
+    for (; i < length; i++)
+        counts[in[i]] += wanted[in[i]];
+}
+
+#ifdef VECTORS_512
+/* The same, 64 at a time. */
+VECTORS_512 static void count_wanted_512(uint32_t *counts, const uint8_t *wanted, const uint8_t *in,
+                                         size_t length)
+{
+    const struct vectors_512_table table = vectors_512_load(wanted);
+    for (size_t i = 0; i < length; i += 64) {
+        __mmask64 those = vectors_512_first(length - i);
+        __m512i bytes = _mm512_maskz_loadu_epi8(those, in + i);
+        __m512i found = vectors_512_look_up(&table, bytes);
+        for (uint64_t left = _mm512_mask_test_epi8_mask(those, found, found); left != 0; left &= left - 1)
+            counts[in[i + (size_t)__builtin_ctzll(left)]]++;
+    }
+}
+#else
+#define count_wanted_512 count_wanted
+#endif
+
+struct stretches {
+    uint32_t (*counts)[256];
+    const uint8_t *wanted; /* NULL: count all literals of every SHARE-th stretch; else those of the others */
+    bool is_512;
+};
+
+static void count_some(const struct stretches *s, const uint8_t *in, size_t from, size_t to)
 {
     while (from < to) {
         size_t stretch = from / STRETCH_BYTES, behind = (stretch + 1) * STRETCH_BYTES;
         if (behind > to)
             behind = to;
-        if ((stretch % SHARE != 0) == others)
-            count_all(counts, in + from, behind - from);
+        bool is_sampled = stretch % SHARE == 0;
+        if (s->wanted == NULL && is_sampled)
+            count_all(s->counts, in + from, behind - from);
+        else if (s->wanted != NULL && !is_sampled && s->is_512)
+            count_wanted_512(s->counts[0], s->wanted, in + from, behind - from);
+        else if (s->wanted != NULL && !is_sampled)
+            count_wanted(s->counts[0], s->wanted, in + from, behind - from);
         from = behind;
     }
 }
 
-static void count_stretches(uint32_t (*counts)[256], const struct pngout_sequences *s, const uint8_t *in,
-                            size_t begin, bool others)
+static void count_stretches(const struct stretches *stretches, const struct pngout_sequences *s,
+                            const uint8_t *in, size_t begin)
 {
     size_t at = begin;
     for (size_t i = 0; i < s->count; i++) {
-        count_some(counts, in, at, at + s->sequences[i].literals, others);
+        count_some(stretches, in, at, at + s->sequences[i].literals);
         at += s->sequences[i].literals + s->sequences[i].length;
     }
 }
@@ -78,23 +126,37 @@ static size_t sum_up(struct pngout_sequences *s, uint32_t (*counts)[256])
     return values;
 }
 
-/* From some stretches where those say enough: where the literals are many and of nearly all values. */
+/* Of the values that some stretches do not have, those that others have: how many. */
+static void count_the_rare(struct pngout_sequences *s, const uint8_t *in, size_t begin)
+{
+    uint32_t counts[1][256] = {{0}};
+    uint8_t wanted[256];
+    for (size_t i = 0; i < 256; i++)
+        wanted[i] = s->counts[i] == 0;
+    count_stretches(&(struct stretches){counts, wanted, vectors_are_512()}, s, in, begin);
+    for (size_t i = 0; i < 256; i++)
+        s->counts[i] += counts[0][i];
+}
+
+/* From some stretches where those say enough: where the literals are many. */
 static void count_literals(struct pngout_sequences *s, const uint8_t *in, size_t begin, bool may_estimate)
 {
     uint32_t counts[TABLES][256] = {{0}};
-    if (!may_estimate || s->literals < ESTIMATED_LITERALS || s->literals < s->count * SHORT_LITERALS) {
+    s->is_estimate =
+        may_estimate && s->literals >= ESTIMATED_LITERALS && s->literals >= s->count * SHORT_LITERALS;
+    if (!s->is_estimate) {
         count_each(counts, s, in, begin);
         (void)sum_up(s, counts);
         return;
     }
-    count_stretches(counts, s, in, begin, false);
-    s->is_estimate = sum_up(s, counts) >= ESTIMATED_VALUES;
-    if (!s->is_estimate) {
-        count_stretches(counts, s, in, begin, true);
-        (void)sum_up(s, counts);
-    }
-    for (size_t i = 0; i < 256 && s->is_estimate; i++)
-        s->counts[i] = s->counts[i] == 0 ? 1 : SHARE * s->counts[i];
+    count_stretches(&(struct stretches){counts, NULL, false}, s, in, begin);
+    bool has_most = sum_up(s, counts) >= ESTIMATED_VALUES;
+    for (size_t i = 0; i < 256; i++)
+        s->counts[i] *= SHARE;
+    if (!has_most)
+        count_the_rare(s, in, begin);
+    for (size_t i = 0; i < 256 && has_most; i++)
+        s->counts[i] += s->counts[i] == 0;
 }
 
 void pngout_sequences_end(struct pngout_sequences *s, const uint8_t *in, size_t begin, size_t rest,

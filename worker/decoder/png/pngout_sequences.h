@@ -33,7 +33,7 @@ struct pngout_sequence {
 struct pngout_sequences {
     uint32_t counts[PNGOUT_SYMBOLS]; /* how often each symbol occurs; the end once */
     uint32_t distance_counts[PNGOUT_DISTANCES];
-    bool is_estimate; /* of the literals: none of them counts as 0 */
+    bool is_estimate; /* of the literals; none of them counts as 0 */
     uint64_t literals;
     uint64_t extra_bits; /* behind the symbols of lengths and distances */
     size_t count;
@@ -113,9 +113,10 @@ static inline void pngout_sequences_add(struct pngout_sequences *s, size_t liter
 }
 
 /* `rest` literals behind the last repetition; then count them all, in what stands from in + begin on. Where
- * `may_estimate`, and enough of nearly all values are there, only an eighth of them is counted: counting
- * all takes a fourth of a compressor's time, and the code comes out the same but for chance. Not where they
- * are short: finding those to leave out takes as long as counting them. */
+ * `may_estimate`, and they are many, only an eighth of them is counted: counting all takes a fourth of a
+ * compressor's time, and the code comes out the same but for chance. The rest is looked through for values
+ * that the eighth does not have; where those are few, each counts as there. Not where literals are short:
+ * finding those to leave out takes as long as counting them. */
 void pngout_sequences_end(struct pngout_sequences *sequences, const uint8_t *in, size_t begin, size_t rest,
                           bool may_estimate);
 
