@@ -28,8 +28,8 @@ NATIVE = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2")
 RADIOGRAPHS = ("DX", "CR", "MG", "RG")
 
 # Kind: how many copies. Enough for the start of a process to be small in it.
-COPIES = {"ct": 600, "ct-samples": 600, "lossless": 300, "rle": 400, "jpegls": 150, "jpeg2000": 48, "htj2k": 96, "us": 200,
-          "dx": 24, "dx-samples": 16, "jpeg": 12}
+COPIES = {"ct": 1200, "ct-samples": 600, "lossless": 300, "rle": 1200, "jpegls": 150, "jpeg2000": 48, "htj2k": 96, "us": 600,
+          "dx": 120, "dx-samples": 16, "jpeg": 12}
 COMPRESSED = {"lossless": ("dcmcjpeg", "+e1"), "rle": ("dcmcrle",), "jpegls": ("dcmcjpls",)}
 BY_OURSELVES = {"jpeg2000": "1.2.840.10008.1.2.4.90", "htj2k": "1.2.840.10008.1.2.4.201"}
 

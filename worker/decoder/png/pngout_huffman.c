@@ -29,20 +29,27 @@ static void sort_by_count(uint64_t *used, size_t count)
 }
 
 /* Depths of the leaves of Huffman's tree over `weights`, which ascend: two queues, the leaves and the inner
- * nodes in the order in which they are made, both ascending. */
-static void find_depths(const uint64_t *weights, size_t leaves, uint32_t *depths)
+ * nodes in the order in which they are made, both ascending and with a weight behind their end that is never
+ * the lesser. Which queue is next cannot be foretold, so that both take the same steps. */
+static void find_depths(uint64_t *weights, size_t leaves, uint32_t *depths)
 {
-    uint64_t inner[PNGOUT_HUFFMAN_SYMBOLS_MAX];
+    uint64_t inner[PNGOUT_HUFFMAN_SYMBOLS_MAX + 1];
     uint32_t parents[2 * PNGOUT_HUFFMAN_SYMBOLS_MAX]; /* of leaves, then of inner nodes: an inner node each */
     uint32_t inner_depths[PNGOUT_HUFFMAN_SYMBOLS_MAX];
     size_t leaf = 0, oldest = 0, nodes = leaves - 1;
+    weights[leaves] = UINT64_MAX;
     for (size_t node = 0; node < nodes; node++) {
-        inner[node] = 0;
+        uint64_t sum = 0;
+        inner[node] = UINT64_MAX;
         for (int child = 0; child < 2; child++) {
-            bool is_leaf = leaf < leaves && (oldest == node || weights[leaf] <= inner[oldest]);
-            inner[node] += is_leaf ? weights[leaf] : inner[oldest];
-            parents[is_leaf ? leaf++ : leaves + oldest++] = (uint32_t)node;
+            uint64_t of_leaf = weights[leaf], of_inner = inner[oldest];
+            size_t is_leaf = of_leaf <= of_inner;
+            sum += of_leaf < of_inner ? of_leaf : of_inner;
+            parents[is_leaf ? leaf : leaves + oldest] = (uint32_t)node;
+            leaf += is_leaf;
+            oldest += 1 - is_leaf;
         }
+        inner[node] = sum;
     }
     inner_depths[nodes - 1] = 0;
     for (size_t node = nodes - 1; node-- > 0;)
@@ -70,12 +77,15 @@ static void count_lengths(const uint32_t *depths, size_t leaves, uint32_t limit,
     }
 }
 
+/* The last `length` bits of `code`, the first of them lowest: neighbours change places, then pairs, fours and
+ * bytes. */
 static uint16_t reversed(uint32_t code, uint32_t length)
 {
-    uint32_t bits = 0;
-    for (uint32_t i = 0; i < length; i++)
-        bits |= (code >> i & 1) << (length - 1 - i);
-    return (uint16_t)bits;
+    code = (code & 0x5555) << 1 | (code >> 1 & 0x5555);
+    code = (code & 0x3333) << 2 | (code >> 2 & 0x3333);
+    code = (code & 0x0F0F) << 4 | (code >> 4 & 0x0F0F);
+    code = (code & 0x00FF) << 8 | code >> 8;
+    return (uint16_t)(code >> (16 - length));
 }
 
 static void assign(struct pngout_code *codes, size_t count, const uint32_t *of_length)
@@ -92,7 +102,7 @@ static void assign(struct pngout_code *codes, size_t count, const uint32_t *of_l
 
 void pngout_huffman(const uint32_t *counts, size_t count, uint32_t limit, struct pngout_code *codes)
 {
-    uint64_t used[PNGOUT_HUFFMAN_SYMBOLS_MAX], weights[PNGOUT_HUFFMAN_SYMBOLS_MAX];
+    uint64_t used[PNGOUT_HUFFMAN_SYMBOLS_MAX], weights[PNGOUT_HUFFMAN_SYMBOLS_MAX + 1];
     uint32_t depths[PNGOUT_HUFFMAN_SYMBOLS_MAX], of_length[LENGTH_MAX + 1] = {0};
     size_t leaves = 0;
     assert(count <= PNGOUT_HUFFMAN_SYMBOLS_MAX && limit >= 1 && limit <= LENGTH_MAX);
