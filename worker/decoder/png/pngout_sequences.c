@@ -114,7 +114,7 @@ static void count_each(uint32_t (*counts)[256], const struct pngout_sequences *s
 }
 
 /* Sum the tables up. Returns how many values there are. */
-static size_t sum_up(struct pngout_sequences *s, uint32_t (*counts)[256])
+FOR_EACH_VECTOR_WIDTH static size_t sum_up(struct pngout_sequences *s, uint32_t (*counts)[256])
 {
     size_t values = 0;
     for (size_t i = 0; i < 256; i++) {
@@ -179,7 +179,7 @@ static uint64_t log2_fixed(uint32_t n)
 }
 
 /* Each of n symbols, c of them alike, takes log2(n / c) bits. */
-static double entropy_bits(const uint32_t *counts, size_t count, uint64_t *symbols)
+FOR_EACH_VECTOR_WIDTH static double entropy_bits(const uint32_t *counts, size_t count, uint64_t *symbols)
 {
     uint64_t bits = 0;
     *symbols = 0;
