@@ -21,7 +21,6 @@ void columns_clear(struct columns *columns)
     if (columns == NULL)
         return;
     free(columns->nodes);
-    free(columns->entries);
     free(columns->order);
     *columns = (struct columns){0};
 }
@@ -54,11 +53,10 @@ static void resolve_unknown_vr(struct wire_element *element, const struct dictio
     memcpy(element->vr, entry->vr, 2);
 }
 
-/* Files that lie beside each other have the same elements: what the last file had in this place is looked at
- * first. */
-static const struct dictionary_entry *find_entry(struct columns *columns, size_t place, uint32_t tag)
+/* Most files have the same elements: what was found lately is looked at first. */
+static const struct dictionary_entry *find_entry(struct columns *columns, uint32_t tag)
 {
-    const struct dictionary_entry **known = &columns->entries[place];
+    const struct dictionary_entry **known = &columns->known[tag * 2654435761u >> (32 - COLUMNS_KNOWN_BITS)];
     if (*known != NULL && (*known)->tag == tag)
         return *known;
     const struct dictionary_entry *entry = dictionary_find(tag);
@@ -72,15 +70,12 @@ static void add_node(struct columns *columns, const struct wire_element *element
     if (columns->node_count == columns->node_capacity) {
         columns->node_capacity = columns->node_capacity == 0 ? 512 : columns->node_capacity * 2;
         columns->nodes = xrealloc_array(columns->nodes, columns->node_capacity, sizeof *columns->nodes);
-        columns->entries = xrealloc_array(columns->entries, columns->node_capacity, sizeof *columns->entries);
-        for (size_t i = columns->node_count; i < columns->node_capacity; i++)
-            columns->entries[i] = NULL;
     }
     struct columns_node *node = &columns->nodes[columns->node_count++];
     *node = (struct columns_node){*element, NULL, (uint32_t)columns->node_count};
     if (element->kind == WIRE_ITEM || columns_is_private(element->tag))
         return;
-    const struct dictionary_entry *entry = find_entry(columns, columns->node_count - 1, element->tag);
+    const struct dictionary_entry *entry = find_entry(columns, element->tag);
     if (entry == NULL || !is_column(element))
         return;
     node->entry = entry;

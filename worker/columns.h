@@ -8,7 +8,8 @@
 #include "common/dictionary.h"
 #include "worker/wire.h"
 
-#define COLUMNS_RANKS 8192 /* ranks of keywords have 13 bits */
+#define COLUMNS_RANKS 8192    /* ranks of keywords have 13 bits */
+#define COLUMNS_KNOWN_BITS 10 /* of places: several times what a file has */
 
 struct columns_node {
     struct wire_element element;
@@ -19,8 +20,9 @@ struct columns_node {
 /* Zeroed is empty; memory is kept from list to list. */
 struct columns {
     struct columns_node *nodes;
-    const struct dictionary_entry **entries; /* of each place: what was found there last, in whatever list */
-    size_t node_count, node_capacity;        /* of both */
+    size_t node_count, node_capacity;
+    const struct dictionary_entry
+        *known[1u << COLUMNS_KNOWN_BITS]; /* found lately, in whatever list, by a hash of the tag */
     uint32_t *order; /* a stack: indexes of nodes, each data set's columns while it is written */
     size_t order_count, order_capacity;
     uint32_t by_rank[COLUMNS_RANKS]; /* node of each set bit */
