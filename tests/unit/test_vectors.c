@@ -156,8 +156,10 @@ static void test_sequences(void **state)
     for (uint32_t round = 0; round < 150; round++) {
         size_t length = dice(2) == 0 ? most : 1 + dice((uint32_t)most);
         uint32_t values = 1 + dice(256), repeats = dice(100), rare = dice(2) * 5000;
-        for (size_t i = 0; i < length; i++)
-            in[i] = (uint8_t)(i > 0 && dice(100) < repeats ? in[i - 1] : dice(values) & dice(values));
+        for (size_t i = 0; i < length; i++) {
+            uint32_t value = dice(values);
+            in[i] = (uint8_t)(i > 0 && dice(100) < repeats ? in[i - 1] : value & dice(values));
+        }
         for (uint32_t i = 0; i < length / 5000 && rare > 0; i++)
             in[dice((uint32_t)length)] = (uint8_t)dice(256);
         bool may_estimate = dice(4) > 0;

@@ -1,12 +1,14 @@
-/* vectors_512.h: what the functions for vectors of 64 bytes share. Included where VECTORS_512 is defined. */
+/* vectors_512.h: the instructions on 64 bytes at once, where VECTORS_512 is defined, and what functions of
+ * such share. */
 #ifndef NIFFLER_WORKER_DECODER_VECTORS_512_H
 #define NIFFLER_WORKER_DECODER_VECTORS_512_H
 
+#include "worker/decoder/vectors.h"
+
+#ifdef VECTORS_512
 #include <immintrin.h>
 #include <stddef.h>
 #include <stdint.h>
-
-#include "worker/decoder/vectors.h"
 
 /* The first `count` bytes of a vector, of any number. */
 VECTORS_512 static inline __mmask64 vectors_512_first(size_t count)
@@ -33,4 +35,6 @@ VECTORS_512 static inline __m512i vectors_512_look_up(const struct vectors_512_t
     __m512i upper = _mm512_permutex2var_epi8(table->quarters[2], bytes, table->quarters[3]);
     return _mm512_mask_blend_epi8(_mm512_movepi8_mask(bytes), lower, upper);
 }
+#endif
+
 #endif

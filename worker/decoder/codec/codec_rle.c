@@ -4,9 +4,7 @@
 
 #include "common/alloc.h"
 #include "worker/decoder/vectors.h"
-#ifdef VECTORS_512
 #include "worker/decoder/vectors_512.h"
-#endif
 
 #define HEADER_BYTES 64u
 #define MAX_SEGMENTS 15u

@@ -3,9 +3,7 @@
 #include <string.h>
 
 #include "worker/decoder/vectors.h"
-#ifdef VECTORS_512
 #include "worker/decoder/vectors_512.h"
-#endif
 
 /* All filters subtract a prediction made of *unfiltered* bytes, so no byte waits for another one's result and
  * the compiler makes vectors of every loop. The first pixel has no left neighbour: it counts as 0. */

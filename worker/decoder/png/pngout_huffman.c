@@ -124,7 +124,7 @@ void pngout_huffman(const uint32_t *counts, size_t count, uint32_t limit, struct
     /* The rarest get the longest. */
     size_t rank = 0;
     for (uint32_t length = limit; length > 0; length--)
-        for (uint32_t i = 0; i < of_length[length]; i++)
+        for (uint32_t i = 0; i < of_length[length] && rank < leaves; i++)
             codes[used[rank++] & 0xFFFF].length = (uint16_t)length;
     assert(rank == leaves);
     assign(codes, count, of_length);

@@ -6,9 +6,7 @@
 #endif
 
 #include "worker/decoder/vectors.h"
-#ifdef VECTORS_512
 #include "worker/decoder/vectors_512.h"
-#endif
 
 #define STEP (64 - PNGOUT_RUN_MIN + 1) /* from one look at 64 bytes to the next */
 

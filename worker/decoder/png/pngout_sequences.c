@@ -3,9 +3,7 @@
 #include <string.h>
 
 #include "worker/decoder/vectors.h"
-#ifdef VECTORS_512
 #include "worker/decoder/vectors_512.h"
-#endif
 
 #define TABLES 8u
 #define STRETCH_BYTES 1024u
@@ -27,136 +25,127 @@ void pngout_sequences_begin(struct pngout_sequences *s)
 
 /* Several tables, since a byte that follows its like would wait for the counter; every second byte of a
  * 16-bit image does. */
-static void count_all(uint32_t (*counts)[256], const uint8_t *in, size_t length)
+struct tables {
+    uint32_t counts[TABLES][256];
+};
+
+static void count_all(void *context, const uint8_t *in, size_t length)
 {
+    struct tables *tables = context;
     size_t i = 0;
     for (; i + TABLES <= length; i += TABLES)
         for (size_t k = 0; k < TABLES; k++)
-            counts[k][in[i + k]]++;
+            tables->counts[k][in[i + k]]++;
     for (; i < length; i++)
-        counts[0][in[i]]++;
+        tables->counts[0][in[i]]++;
 }
 
-/* Those whose entry in `wanted` is not 0; hardly any are. */
-static void count_wanted(uint32_t *counts, const uint8_t *wanted, const uint8_t *in, size_t length)
+/* Values of which hardly any is met, and how often it was. */
+struct rare {
+    uint8_t is_rare[256]; /* 1, or 0 */
+    uint32_t counts[256];
+};
+
+static void count_rare(void *context, const uint8_t *in, size_t length)
 {
+    struct rare *rare = context;
     size_t i = 0;
     for (; i + 8 <= length; i += 8) {
         uint8_t any = 0;
         for (size_t k = 0; k < 8; k++)
-            any |= wanted[in[i + k]];
+            any |= rare->is_rare[in[i + k]];
         for (size_t k = 0; k < 8 && any != 0; k++)
-            counts[in[i + k]] += wanted[in[i + k]];
+            rare->counts[in[i + k]] += rare->is_rare[in[i + k]];
     }
     for (; i < length; i++)
-        counts[in[i]] += wanted[in[i]];
+        rare->counts[in[i]] += rare->is_rare[in[i]];
 }
 
 #ifdef VECTORS_512
 /* The same, 64 at a time. */
-VECTORS_512 static void count_wanted_512(uint32_t *counts, const uint8_t *wanted, const uint8_t *in,
-                                         size_t length)
+VECTORS_512 static void count_rare_512(void *context, const uint8_t *in, size_t length)
 {
-    const struct vectors_512_table table = vectors_512_load(wanted);
+    struct rare *rare = context;
+    const struct vectors_512_table is_rare = vectors_512_load(rare->is_rare);
     for (size_t i = 0; i < length; i += 64) {
         __mmask64 those = vectors_512_first(length - i);
-        __m512i bytes = _mm512_maskz_loadu_epi8(those, in + i);
-        __m512i found = vectors_512_look_up(&table, bytes);
+        __m512i found = vectors_512_look_up(&is_rare, _mm512_maskz_loadu_epi8(those, in + i));
         for (uint64_t left = _mm512_mask_test_epi8_mask(those, found, found); left != 0; left &= left - 1)
-            counts[in[i + (size_t)__builtin_ctzll(left)]]++;
+            rare->counts[in[i + (size_t)__builtin_ctzll(left)]]++;
     }
 }
 #else
-#define count_wanted_512 count_wanted
+#define count_rare_512 count_rare
 #endif
 
-struct stretches {
-    uint32_t (*counts)[256];
-    const uint8_t *wanted; /* NULL: count all literals of every SHARE-th stretch; else those of the others */
-    bool is_512;
-};
+typedef void literals_fn(void *context, const uint8_t *in, size_t length);
 
-static void count_some(const struct stretches *s, const uint8_t *in, size_t from, size_t to)
+/* Call `visit` for all literals in every SHARE-th stretch of the input, or for those in the others. */
+static void visit_stretches(const struct pngout_sequences *s, const uint8_t *in, size_t begin, bool others,
+                            literals_fn *visit, void *context)
 {
-    while (from < to) {
-        size_t stretch = from / STRETCH_BYTES, behind = (stretch + 1) * STRETCH_BYTES;
-        if (behind > to)
-            behind = to;
-        bool is_sampled = stretch % SHARE == 0;
-        if (s->wanted == NULL && is_sampled)
-            count_all(s->counts, in + from, behind - from);
-        else if (s->wanted != NULL && !is_sampled && s->is_512)
-            count_wanted_512(s->counts[0], s->wanted, in + from, behind - from);
-        else if (s->wanted != NULL && !is_sampled)
-            count_wanted(s->counts[0], s->wanted, in + from, behind - from);
-        from = behind;
-    }
-}
-
-static void count_stretches(const struct stretches *stretches, const struct pngout_sequences *s,
-                            const uint8_t *in, size_t begin)
-{
-    size_t at = begin;
+    size_t from = begin;
     for (size_t i = 0; i < s->count; i++) {
-        count_some(stretches, in, at, at + s->sequences[i].literals);
-        at += s->sequences[i].literals + s->sequences[i].length;
+        size_t to = from + s->sequences[i].literals;
+        while (from < to) {
+            size_t stretch = from / STRETCH_BYTES, behind = (stretch + 1) * STRETCH_BYTES;
+            if (behind > to)
+                behind = to;
+            if ((stretch % SHARE != 0) == others)
+                visit(context, in + from, behind - from);
+            from = behind;
+        }
+        from += s->sequences[i].length;
     }
 }
 
-static void count_each(uint32_t (*counts)[256], const struct pngout_sequences *s, const uint8_t *in,
+static void count_each(struct tables *tables, const struct pngout_sequences *s, const uint8_t *in,
                        size_t begin)
 {
     size_t at = begin;
     for (size_t i = 0; i < s->count; i++) {
-        count_all(counts, in + at, s->sequences[i].literals);
+        count_all(tables, in + at, s->sequences[i].literals);
         at += s->sequences[i].literals + s->sequences[i].length;
     }
 }
 
 /* Sum the tables up. Returns how many values there are. */
-FOR_EACH_VECTOR_WIDTH static size_t sum_up(struct pngout_sequences *s, uint32_t (*counts)[256])
+FOR_EACH_VECTOR_WIDTH static size_t sum_up(struct pngout_sequences *s, const struct tables *tables)
 {
     size_t values = 0;
     for (size_t i = 0; i < 256; i++) {
         s->counts[i] = 0;
         for (size_t k = 0; k < TABLES; k++)
-            s->counts[i] += counts[k][i];
+            s->counts[i] += tables->counts[k][i];
         values += s->counts[i] > 0;
     }
     return values;
 }
 
-/* Of the values that some stretches do not have, those that others have: how many. */
-static void count_the_rare(struct pngout_sequences *s, const uint8_t *in, size_t begin)
-{
-    uint32_t counts[1][256] = {{0}};
-    uint8_t wanted[256];
-    for (size_t i = 0; i < 256; i++)
-        wanted[i] = s->counts[i] == 0;
-    count_stretches(&(struct stretches){counts, wanted, vectors_are_512()}, s, in, begin);
-    for (size_t i = 0; i < 256; i++)
-        s->counts[i] += counts[0][i];
-}
-
-/* From some stretches where those say enough: where the literals are many. */
+/* From some stretches where those say enough: where the literals are many. Values that those do not have are
+ * counted in the others, or count as there where they are few. */
 static void count_literals(struct pngout_sequences *s, const uint8_t *in, size_t begin, bool may_estimate)
 {
-    uint32_t counts[TABLES][256] = {{0}};
+    struct tables tables = {0};
     s->is_estimate =
         may_estimate && s->literals >= ESTIMATED_LITERALS && s->literals >= s->count * SHORT_LITERALS;
     if (!s->is_estimate) {
-        count_each(counts, s, in, begin);
-        (void)sum_up(s, counts);
+        count_each(&tables, s, in, begin);
+        (void)sum_up(s, &tables);
         return;
     }
-    count_stretches(&(struct stretches){counts, NULL, false}, s, in, begin);
-    bool has_most = sum_up(s, counts) >= ESTIMATED_VALUES;
-    for (size_t i = 0; i < 256; i++)
+    visit_stretches(s, in, begin, false, count_all, &tables);
+    bool has_most = sum_up(s, &tables) >= ESTIMATED_VALUES;
+    struct rare rare = {.counts = {0}};
+    for (size_t i = 0; i < 256; i++) {
+        rare.is_rare[i] = s->counts[i] == 0;
+        rare.counts[i] = has_most && s->counts[i] == 0;
         s->counts[i] *= SHARE;
+    }
     if (!has_most)
-        count_the_rare(s, in, begin);
-    for (size_t i = 0; i < 256 && has_most; i++)
-        s->counts[i] += s->counts[i] == 0;
+        visit_stretches(s, in, begin, true, vectors_are_512() ? count_rare_512 : count_rare, &rare);
+    for (size_t i = 0; i < 256; i++)
+        s->counts[i] += rare.counts[i];
 }
 
 void pngout_sequences_end(struct pngout_sequences *s, const uint8_t *in, size_t begin, size_t rest,

@@ -3,9 +3,9 @@
 #include <assert.h>
 
 #include "worker/decoder/vectors.h"
+#include "worker/decoder/vectors_512.h"
 
 #ifdef VECTORS_512
-#include "worker/decoder/vectors_512.h"
 
 #define SECOND_BYTES UINT64_C(0xAAAAAAAAAAAAAAAA) /* of each 16 bits, */
 #define SECOND_WORDS UINT32_C(0xAAAAAAAA)         /* of each 32,      */
@@ -122,6 +122,7 @@ VECTORS_512 void pngout_wide_write(struct pngout_bits *out, const struct pngout_
     struct words words[2] = {{.at = {0}}, {.at = {0}}};
     struct end end = {.bits = _mm512_set1_epi64(out->count), .low = _mm512_set1_epi64((long long)out->bits)};
     size_t turn = 0;
+    assert(length > 0);
     /* What was placed is stored while the next is joined. */
     for (; length >= 64; in += 64, length -= 64, turn ^= 1) {
         __m512i bytes = _mm512_loadu_si512(in);

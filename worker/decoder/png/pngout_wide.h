@@ -19,7 +19,8 @@ struct pngout_wide {
 /* Of the codes of 256 bytes, none longer than CODE_BITS_MAX. A byte without a code must not be written. */
 void pngout_wide_make(struct pngout_wide *wide, const struct pngout_code *codes);
 
-/* Write `length` bytes. Room as for pngout_bits_flush(), which has been called and is called at the end. */
+/* Write `length` bytes, at least one, where vectors_are_512(). Room as for pngout_bits_flush(), which has
+ * been called and is called at the end. */
 void pngout_wide_write(struct pngout_bits *out, const struct pngout_wide *wide, const uint8_t *in,
                        size_t length);
 #endif
