@@ -33,6 +33,12 @@ static inline bool same_far(const uint8_t *a, const uint8_t *b, size_t far)
            pngout_word(a + far - WORD_BYTES) == pngout_word(b + far - WORD_BYTES);
 }
 
+/* The last place up to `at` whose lower 16 bits are those. */
+static inline size_t before(size_t at, uint16_t place)
+{
+    return at - (uint16_t)(at - place);
+}
+
 /* How many bytes from `at` on are as those from `from` on. */
 static inline size_t common_length(const uint8_t *in, size_t at, size_t from, size_t end)
 {
@@ -72,21 +78,21 @@ static inline void find(struct pngout_matches *matches, struct pngout_sequences 
         /* What the last one ended with may be what the next begins with. */
         if (literal > begin && at >= step) {
             uint64_t key = pngout_word(in + at - step);
-            matches->last[hash(key & mask)] = (uint32_t)(at - step);
+            matches->last[hash(key & mask)] = (uint16_t)(at - step);
             if (far > 0)
-                matches->last_long[hash(lengthen(key, in + at - step, far))] = (uint32_t)(at - step);
+                matches->last_long[hash(lengthen(key, in + at - step, far))] = (uint16_t)(at - step);
         }
         uint64_t word;
         size_t from;
         for (;;) {
             word = pngout_word(in + at);
-            uint32_t *last = &matches->last[hash(word & mask)];
-            size_t nearby = *last;
-            *last = (uint32_t)at;
+            uint16_t *last = &matches->last[hash(word & mask)];
+            size_t nearby = before(at, *last);
+            *last = (uint16_t)at;
             if (far > 0) {
-                uint32_t *last_long = &matches->last_long[hash(lengthen(word, in + at, far))];
-                from = *last_long;
-                *last_long = (uint32_t)at;
+                uint16_t *last_long = &matches->last_long[hash(lengthen(word, in + at, far))];
+                from = before(at, *last_long);
+                *last_long = (uint16_t)at;
                 if (same_far(in + from, in + at, far) && at - from - 1 < PNGOUT_DISTANCE_MAX)
                     break;
             }

@@ -16,15 +16,16 @@ struct pngout_layout {
 #define PNGOUT_MATCHES_HASH_BITS 14
 
 struct pngout_matches {
-    uint32_t last[1u << PNGOUT_MATCHES_HASH_BITS]; /* where something of this hash stood; only a hint */
-    uint32_t last_long[1u << PNGOUT_MATCHES_HASH_BITS];
+    /* The lower 16 bits of where something of this hash stood; only a hint. Together they fit into a
+     * processor's nearest cache, with what is looked at in the image. */
+    uint16_t last[1u << PNGOUT_MATCHES_HASH_BITS];
+    uint16_t last_long[1u << PNGOUT_MATCHES_HASH_BITS];
 };
 
 /* Before the first block of a stream. */
 void pngout_matches_begin(struct pngout_matches *matches);
 
-/* As pngout_runs_find(); blocks one after the other. The input has less than 4 GB; a longer one is compressed
- * worse, and right. */
+/* As pngout_runs_find(); blocks one after the other. */
 void pngout_matches_find(struct pngout_matches *matches, struct pngout_sequences *sequences,
                          const struct pngout_layout *layout, const uint8_t *in, size_t begin, size_t end,
                          bool may_estimate);
