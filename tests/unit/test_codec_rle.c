@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "tests/unit/hide_vectors.h"
+#include "tests/hide_vectors.h"
 #include "worker/decoder/codec/codec.h"
 
 #define HEADER 64u

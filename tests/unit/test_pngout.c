@@ -17,7 +17,7 @@
 #include <png.h>
 
 #include "common/alloc.h"
-#include "tests/unit/hide_vectors.h"
+#include "tests/hide_vectors.h"
 #include "worker/decoder/png/pngout.h"
 #include "worker/decoder/png/pngout_deflate.h"
 #include "worker/decoder/png/pngout_filter.h"

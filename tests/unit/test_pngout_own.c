@@ -10,7 +10,7 @@
 #include <zlib.h>
 
 #include "common/alloc.h"
-#include "tests/unit/hide_vectors.h"
+#include "tests/hide_vectors.h"
 #include "worker/decoder/png/pngout_deflate.h"
 #include "worker/decoder/png/pngout_huffman.h"
 #include "worker/decoder/png/pngout_runs.h"

@@ -12,7 +12,7 @@
 #include <cmocka.h>
 
 #include "common/alloc.h"
-#include "tests/unit/hide_vectors.h"
+#include "tests/hide_vectors.h"
 #include "worker/decoder/png/pngout.h"
 #include "worker/decoder/png/pngout_filter.h"
 #include "worker/decoder/png/pngout_runs.h"

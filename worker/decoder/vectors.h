@@ -22,7 +22,7 @@
 #define VECTORS_512_ARE_THERE false
 #endif
 
-/* Whether this processor has them. Tests link another one, to see both ways (tests/unit/hide_vectors.h). */
+/* Whether this processor has them. Tests link another one, to see both ways (tests/hide_vectors.h). */
 bool vectors_are_512(void);
 
 /* A sanitizer's own code cannot run as early as the loader chooses. */

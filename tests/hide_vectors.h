@@ -1,7 +1,7 @@
 /* hide_vectors.h: the vectors_are_512() of a test, which takes the place of that in worker/decoder/vectors.c.
  * Included once in a program. */
-#ifndef NIFFLER_TESTS_UNIT_HIDE_VECTORS_H
-#define NIFFLER_TESTS_UNIT_HIDE_VECTORS_H
+#ifndef NIFFLER_TESTS_HIDE_VECTORS_H
+#define NIFFLER_TESTS_HIDE_VECTORS_H
 
 #include <stdbool.h>
 
