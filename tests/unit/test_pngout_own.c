@@ -13,6 +13,7 @@
 #include "tests/hide_vectors.h"
 #include "worker/decoder/png/pngout_deflate.h"
 #include "worker/decoder/png/pngout_huffman.h"
+#include "worker/decoder/png/pngout_matches.h"
 #include "worker/decoder/png/pngout_runs.h"
 
 static uint32_t noise = 1;
@@ -346,6 +347,40 @@ static void test_matches_in_every_layout(void **state)
     free(in);
 }
 
+/* What the search counts as it goes is what stands between the repetitions that it found. */
+static void test_matches_count_their_literals(void **state)
+{
+    (void)state;
+    static const size_t steps[] = {1, 2, 3, 6};
+    uint8_t *in = xmalloc(PNGOUT_BLOCK_BYTES);
+    struct pngout_matches *matches = xcalloc(1, sizeof *matches);
+    struct pngout_sequences *found = xcalloc(1, sizeof *found);
+    for (uint32_t round = 0; round < 200; round++) {
+        size_t step = steps[round % 4], length = 1 + dice(round < 8 ? PNGOUT_BLOCK_BYTES : 6000);
+        const struct pngout_layout layout = {1 + step * (1 + dice(300)), step};
+        uint32_t values = 1 + dice(256), repeats = dice(40);
+        for (size_t i = 0; i < length; i++)
+            in[i] = (uint8_t)(i >= 600 && i / 50 % 40 < repeats ? in[i - 600] : dice(values));
+        pngout_matches_begin(matches);
+        for (size_t begin = 0, end; begin < length; begin = end) {
+            uint32_t counts[256] = {0};
+            size_t at = begin;
+            end = begin + 1 + dice((uint32_t)(length - begin));
+            pngout_matches_find(matches, found, &layout, in, begin, end);
+            for (size_t i = 0; i < found->count; i++) {
+                for (uint32_t k = 0; k < found->sequences[i].literals; k++)
+                    counts[in[at + k]]++;
+                at += found->sequences[i].literals + found->sequences[i].length;
+            }
+            assert_int_equal(at, end);
+            assert_memory_equal(found->counts, counts, sizeof counts);
+        }
+    }
+    free(found);
+    free(matches);
+    free(in);
+}
+
 static void test_matches_in_little_room(void **state)
 {
     (void)state;
@@ -421,6 +456,7 @@ int main(void)
         cmocka_unit_test(test_an_estimate_is_near_the_size),
         cmocka_unit_test(test_distances),
         cmocka_unit_test(test_matches_in_every_layout),
+        cmocka_unit_test(test_matches_count_their_literals),
         cmocka_unit_test(test_matches_in_little_room),
         cmocka_unit_test(test_matches_forget),
         cmocka_unit_test(test_pixels_made_to_deceive_the_search),

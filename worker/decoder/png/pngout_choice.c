@@ -89,7 +89,7 @@ static double try_sample(const struct pngout_chooser *c, const struct pngout_sam
     size_t length = pngout_sample_filter(sample, filter, c->scratch);
     if (method == PNGOUT_FAST) { /* what it finds tells its size */
         pngout_matches_begin(c->matches);
-        pngout_matches_find(c->matches, c->sequences, &layout, c->scratch, 0, length, false);
+        pngout_matches_find(c->matches, c->sequences, &layout, c->scratch, 0, length);
         return pngout_sequences_size(c->sequences) + HEADER_BYTES;
     }
     return (double)c->trial(c->context, method, &layout, c->scratch, length);

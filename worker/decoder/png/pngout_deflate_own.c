@@ -65,7 +65,7 @@ static size_t compress(void *context, const struct pngout_layout *layout, const 
         size_t room = (size_t)(end_of_room - bits.at);
         bool may_estimate = pngout_block_may_estimate(end - begin, room);
         if (state->matches != NULL)
-            pngout_matches_find(state->matches, &state->sequences, layout, in, begin, end, may_estimate);
+            pngout_matches_find(state->matches, &state->sequences, layout, in, begin, end);
         else
             pngout_runs_find(&state->sequences, in, begin, end, may_estimate);
         if (!pngout_block_write(&state->block, &bits, room, &state->sequences, in + begin, end - begin,

@@ -54,16 +54,51 @@ static inline size_t common_length(const uint8_t *in, size_t at, size_t from, si
     return length;
 }
 
+/* ---- literals, counted while their number is at hand ----
+ *
+ * Between two repetitions stand none, one or two pixels, which cannot be foretold: whoever came for them
+ * later would be wrong about that once more. */
+
+struct counter {
+    struct pngout_tables *tables;
+    size_t at; /* those up to here are counted, or are no literals */
+};
+
+static inline void count_pixel(struct counter *counter, const uint8_t *in, size_t step)
+{
+    for (size_t k = 0; k < step; k++)
+        counter->tables->counts[k][in[counter->at + k]]++;
+    counter->at += step;
+}
+
+/* What is skipped to come to a pixel: the byte of a filter, the rest of a pixel. The same steps for any
+ * number. */
+static inline void count_gap(struct counter *counter, const uint8_t *in, size_t to)
+{
+    assert(to - counter->at <= 4);
+    for (size_t k = 0; k < 4; k++)
+        counter->tables->counts[4 + k][in[counter->at + k]] += counter->at + k < to;
+    counter->at = to;
+}
+
+static void count_up_to(struct counter *counter, const uint8_t *in, size_t to)
+{
+    for (; counter->at < to; counter->at++)
+        counter->tables->counts[counter->at % PNGOUT_TABLES][in[counter->at]]++;
+}
+
 /* `near` bytes are looked up for every pixel, and before them the `far` bytes, if any, that begin with them:
  * a longer repetition further away is better than a shorter one. In colour of 8 bits neither that nor a look
  * at what stands before a repetition is worth its time. */
 static inline void find(struct pngout_matches *matches, struct pngout_sequences *sequences,
                         const struct pngout_layout *layout, const uint8_t *in, size_t begin, size_t end,
-                        size_t step, size_t near, size_t far, bool may_estimate)
+                        size_t step, size_t near, size_t far)
 {
     const uint64_t mask = (UINT64_C(1) << (8 * near)) - 1;
     size_t row_end = begin / layout->row_bytes * layout->row_bytes; /* of the row before, at first */
     size_t at = begin, literal = begin, misses = 0;
+    struct pngout_tables tables = {0};
+    struct counter counter = {&tables, begin};
     for (;;) {
         if (at >= row_end) { /* behind the byte of the filter */
             while (at >= row_end)
@@ -75,6 +110,7 @@ static inline void find(struct pngout_matches *matches, struct pngout_sequences 
         at += off;
         if (at + LONG_BYTES > end)
             break;
+        count_gap(&counter, in, at);
         /* What the last one ended with may be what the next begins with. */
         if (literal > begin && at >= step) {
             uint64_t key = pngout_word(in + at - step);
@@ -99,40 +135,43 @@ static inline void find(struct pngout_matches *matches, struct pngout_sequences 
             from = nearby;
             if (((pngout_word(in + from) ^ word) & mask) == 0 && at - from - 1 < PNGOUT_DISTANCE_MAX)
                 break;
-            at += step * (1 + (misses++ >> PATIENCE));
+            count_pixel(&counter, in, step);
+            at += step * (1 + (misses >> PATIENCE));
+            if (misses++ >> PATIENCE > 0)
+                count_up_to(&counter, in, at < end ? at : end);
             if (at >= row_end || at + LONG_BYTES > end)
                 goto next;
         }
         misses = 0;
         size_t length = common_length(in, at, from, end);
         if (far > 0) { /* it may have begun inside a pixel */
-            for (; at > literal && from > 0 && in[at - 1] == in[from - 1]; at--, from--)
-                length++;
+            for (; at > literal && from > 0 && in[at - 1] == in[from - 1]; at--, from--, length++)
+                tables.counts[0][in[at - 1]]--; /* the sum of the tables is right */
         }
         pngout_sequences_add(sequences, at - literal, length, at - from);
         at += length;
-        literal = at;
+        literal = counter.at = at;
     next:;
     }
-    pngout_sequences_end(sequences, in, begin, end - literal, may_estimate);
+    count_up_to(&counter, in, end);
+    pngout_sequences_end_counted(sequences, end - literal, &tables);
 }
 
 void pngout_matches_find(struct pngout_matches *matches, struct pngout_sequences *sequences,
-                         const struct pngout_layout *layout, const uint8_t *in, size_t begin, size_t end,
-                         bool may_estimate)
+                         const struct pngout_layout *layout, const uint8_t *in, size_t begin, size_t end)
 {
     pngout_sequences_begin(sequences);
     switch (layout->step) {
     case 6:
-        find(matches, sequences, layout, in, begin, end, 2, 6, 12, may_estimate);
+        find(matches, sequences, layout, in, begin, end, 2, 6, 12);
         break;
     case 3:
-        find(matches, sequences, layout, in, begin, end, 3, 6, 0, may_estimate);
+        find(matches, sequences, layout, in, begin, end, 3, 6, 0);
         break;
     case 2:
-        find(matches, sequences, layout, in, begin, end, 2, 4, 8, may_estimate);
+        find(matches, sequences, layout, in, begin, end, 2, 4, 8);
         break;
     default:
-        find(matches, sequences, layout, in, begin, end, 1, 4, 8, may_estimate);
+        find(matches, sequences, layout, in, begin, end, 1, 4, 8);
     }
 }

@@ -25,9 +25,8 @@ struct pngout_matches {
 /* Before the first block of a stream. */
 void pngout_matches_begin(struct pngout_matches *matches);
 
-/* As pngout_runs_find(); blocks one after the other. */
+/* As pngout_runs_find(); blocks one after the other. Literals are counted, never estimated. */
 void pngout_matches_find(struct pngout_matches *matches, struct pngout_sequences *sequences,
-                         const struct pngout_layout *layout, const uint8_t *in, size_t begin, size_t end,
-                         bool may_estimate);
+                         const struct pngout_layout *layout, const uint8_t *in, size_t begin, size_t end);
 
 #endif

@@ -5,7 +5,6 @@
 #include "worker/decoder/vectors.h"
 #include "worker/decoder/vectors_512.h"
 
-#define TABLES 8u
 #define STRETCH_BYTES 1024u
 #define SHARE 8u
 #define ESTIMATED_LITERALS (24u << 10)
@@ -23,18 +22,12 @@ void pngout_sequences_begin(struct pngout_sequences *s)
     s->count = 0;
 }
 
-/* Several tables, since a byte that follows its like would wait for the counter; every second byte of a
- * 16-bit image does. */
-struct tables {
-    uint32_t counts[TABLES][256];
-};
-
 static void count_all(void *context, const uint8_t *in, size_t length)
 {
-    struct tables *tables = context;
+    struct pngout_tables *tables = context;
     size_t i = 0;
-    for (; i + TABLES <= length; i += TABLES)
-        for (size_t k = 0; k < TABLES; k++)
+    for (; i + PNGOUT_TABLES <= length; i += PNGOUT_TABLES)
+        for (size_t k = 0; k < PNGOUT_TABLES; k++)
             tables->counts[k][in[i + k]]++;
     for (; i < length; i++)
         tables->counts[0][in[i]]++;
@@ -99,7 +92,7 @@ static void visit_stretches(const struct pngout_sequences *s, const uint8_t *in,
     }
 }
 
-static void count_each(struct tables *tables, const struct pngout_sequences *s, const uint8_t *in,
+static void count_each(struct pngout_tables *tables, const struct pngout_sequences *s, const uint8_t *in,
                        size_t begin)
 {
     size_t at = begin;
@@ -110,12 +103,12 @@ static void count_each(struct tables *tables, const struct pngout_sequences *s, 
 }
 
 /* Sum the tables up. Returns how many values there are. */
-FOR_EACH_VECTOR_WIDTH static size_t sum_up(struct pngout_sequences *s, const struct tables *tables)
+FOR_EACH_VECTOR_WIDTH static size_t sum_up(struct pngout_sequences *s, const struct pngout_tables *tables)
 {
     size_t values = 0;
     for (size_t i = 0; i < 256; i++) {
         s->counts[i] = 0;
-        for (size_t k = 0; k < TABLES; k++)
+        for (size_t k = 0; k < PNGOUT_TABLES; k++)
             s->counts[i] += tables->counts[k][i];
         values += s->counts[i] > 0;
     }
@@ -126,7 +119,7 @@ FOR_EACH_VECTOR_WIDTH static size_t sum_up(struct pngout_sequences *s, const str
  * counted in the others, or count as there where they are few. */
 static void count_literals(struct pngout_sequences *s, const uint8_t *in, size_t begin, bool may_estimate)
 {
-    struct tables tables = {0};
+    struct pngout_tables tables = {0};
     s->is_estimate =
         may_estimate && s->literals >= ESTIMATED_LITERALS && s->literals >= s->count * SHORT_LITERALS;
     if (!s->is_estimate) {
@@ -148,11 +141,23 @@ static void count_literals(struct pngout_sequences *s, const uint8_t *in, size_t
         s->counts[i] += rare.counts[i];
 }
 
-void pngout_sequences_end(struct pngout_sequences *s, const uint8_t *in, size_t begin, size_t rest,
-                          bool may_estimate)
+static void add_rest(struct pngout_sequences *s, size_t rest)
 {
     s->sequences[s->count++] = (struct pngout_sequence){(uint32_t)rest, 0, 0};
     s->literals += rest;
+}
+
+void pngout_sequences_end_counted(struct pngout_sequences *s, size_t rest, const struct pngout_tables *tables)
+{
+    add_rest(s, rest);
+    (void)sum_up(s, tables);
+    s->counts[PNGOUT_END] = 1;
+}
+
+void pngout_sequences_end(struct pngout_sequences *s, const uint8_t *in, size_t begin, size_t rest,
+                          bool may_estimate)
+{
+    add_rest(s, rest);
     count_literals(s, in, begin, may_estimate);
     s->counts[PNGOUT_END] = 1;
 }

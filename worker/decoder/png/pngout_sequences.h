@@ -112,11 +112,22 @@ static inline void pngout_sequences_add(struct pngout_sequences *s, size_t liter
     }
 }
 
-/* `rest` literals behind the last repetition; then count them all, in what stands from in + begin on. Where
- * `may_estimate`, and they are many, only an eighth of them is counted: counting all takes a fourth of a
- * compressor's time, and the code comes out the same but for chance. The rest is looked through for values
- * that the eighth does not have; where those are few, each counts as there. Not where literals are short:
- * finding those to leave out takes as long as counting them. */
+/* How often each value occurs, as the sum of several tables: a byte that follows its like would wait for the
+ * counter, and every second byte of a 16-bit image does. */
+#define PNGOUT_TABLES 8u
+struct pngout_tables {
+    uint32_t counts[PNGOUT_TABLES][256];
+};
+
+/* `rest` literals behind the last repetition; all of them have been counted. */
+void pngout_sequences_end_counted(struct pngout_sequences *sequences, size_t rest,
+                                  const struct pngout_tables *tables);
+
+/* The same for those that have not, which stand in what begins at in + begin. Where `may_estimate`, and they
+ * are many, only an eighth of them is counted: counting all takes a fourth of a compressor's time, and the
+ * code comes out the same but for chance. The rest is looked through for values that the eighth does not
+ * have; where those are few, each counts as there. Not where literals are short: finding those to leave out
+ * takes as long as counting them. */
 void pngout_sequences_end(struct pngout_sequences *sequences, const uint8_t *in, size_t begin, size_t rest,
                           bool may_estimate);
 
