@@ -14,6 +14,7 @@ target_link_options(test_tables PRIVATE -Wl,--wrap=renameat,--wrap=unlinkat,--wr
                     -Wl,--wrap=sqlite3_wal_checkpoint_v2)
 unit_test(aggregate aggregator common Threads::Threads)
 unit_test(mail aggregator common)
+unit_test(mail_files aggregator common)
 unit_test(outbox aggregator common Threads::Threads)
 
 # The e-mail against a real SMTP server; both run by Debian's Python, for which Debian has the server (python3-aiosmtpd).
