@@ -139,7 +139,9 @@ static inline void write_singly(struct pngout_bits *out, const struct pngout_cod
     pngout_bits_flush(out);
 }
 
-/* How many literals are written at a time where they are many; all ways give the same bits. */
+/* How many literals are written at a time where they are many; all ways give the same bits, and take codes of
+ * that length. */
+_Static_assert(PNGOUT_PAIRS_CODE_BITS_MAX <= PNGOUT_WIDE_CODE_BITS_MAX, "codes too long for 64 at a time");
 enum stride { STRIDE_1, STRIDE_2, STRIDE_64 };
 
 static enum stride choose_stride(struct pngout_block *block, size_t literals)

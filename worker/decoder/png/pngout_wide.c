@@ -11,7 +11,7 @@
 #define SECOND_WORDS UINT32_C(0xAAAAAAAA)         /* of each 32,      */
 #define SECOND_DWORDS 0xAAAAu                     /* of each 64       */
 
-/* The codes of 64 literals, of each eight in 128 bits, and how many those are: at most 104. */
+/* The codes of 64 literals, of each eight in 128 bits, and how many those are: at most 120. */
 struct eights {
     __m512i low;
     __m512i high;
@@ -32,7 +32,7 @@ struct end {
     __m512i high;
 };
 
-/* Neighbours by twos: 13 bits each in 16, 26 in 32, 52 in 64, 104 in 128. The second one is shifted by the
+/* Neighbours by twos: 15 bits each in 16, 30 in 32, 60 in 64, 120 in 128. The second one is shifted by the
  * length of the first, and what leaves its lane goes on in the next. */
 VECTORS_512 static inline struct eights join(__m512i low, __m512i high, __m512i lengths)
 {

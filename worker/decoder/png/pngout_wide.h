@@ -8,7 +8,9 @@
 #include "worker/decoder/png/pngout_bits.h"
 #include "worker/decoder/png/pngout_huffman.h"
 
-#define PNGOUT_WIDE_CODE_BITS_MAX 13u /* four of them and what waits fill a word */
+#define PNGOUT_WIDE_CODE_BITS_MAX                                             \
+    15u /* the longest that deflate has: eight, behind seven bits, fit in 128 \
+         */
 
 struct pngout_wide {
     uint8_t low[256];     /* of each byte's code the first eight bits, */
