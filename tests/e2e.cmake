@@ -53,6 +53,7 @@ e2e_test(surroundings WrongFolders 60)
 e2e_test(surroundings OddFiles 300)
 e2e_test(surroundings Decoder 120)
 e2e_test(surroundings Output 300)
+e2e_test(ahead Ahead 300)
 e2e_test(crashes Crashes 300)
 e2e_test(poison Poison 600)
 set_tests_properties(e2e.poison.Poison PROPERTIES RUN_SERIAL TRUE) # it measures times

@@ -13,6 +13,9 @@ target_link_options(crashing_decoder PRIVATE -Wl,--wrap=dicom_read)
 
 unit_test(storm worker)
 unit_test(good_picture worker decoder_core base)
+unit_test(decoder_requests worker common base)
+target_compile_definitions(test_decoder_requests PRIVATE DECODER="$<TARGET_FILE:niffler-png-decoder>")
+add_dependencies(test_decoder_requests niffler-png-decoder)
 
 add_executable(test_pool fault/test_pool.c)
 target_link_libraries(test_pool PRIVATE strict worker common base PkgConfig::CMOCKA)

@@ -80,7 +80,8 @@ bool decoder_process_start(struct decoder_process *process, const char *program,
     int socket[2] = {-1, -1}, pipe[2] = {-1, -1}; /* [0] is ours */
     pid_t pid = 0;
     bool ok = socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, socket) == 0 &&
-              pipe2(pipe, O_CLOEXEC) == 0 && move_away(&socket[1]) && move_away(&pipe[1]);
+              pipe2(pipe, O_CLOEXEC) == 0 && fcntl(pipe[0], F_SETFL, O_NONBLOCK) == 0 &&
+              move_away(&socket[1]) && move_away(&pipe[1]);
     if (!ok)
         (void)error_errno(err, ERROR_FATAL, "cannot make a socket and a pipe for a decoder");
     ok = ok && spawn(program, limits, socket[1], pipe[1], &pid, err);

@@ -19,7 +19,7 @@ struct decoder_limits {
 struct decoder_process {
     pid_t pid;           /* 0: none                                                       */
     int requests;        /* our end of the socket; -1: closed                             */
-    int replies;         /* of the pipe; -1: closed                                       */
+    int replies;         /* of the pipe, without waiting (O_NONBLOCK); -1: closed         */
     bool was_alive;      /* when it was ended: the SIGKILL is ours                        */
     bool is_stuck;       /* its limits could not be moved: it is to be ended behind its file */
     int64_t limited_ms;  /* when the limit on its CPU time was moved last                 */

@@ -6,18 +6,20 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "common/alloc.h"
 #include "worker/decoder_process.h"
+#include "worker/replies.h"
 
 #define START_SECONDS 30     /* loading the libraries on a cold, busy machine */
 #define START_FAILURES_MAX 5 /* on end, before we conclude that it is not the files' fault */
 #define EXIT_MS 400          /* between the end of a pipe and that of its process, on a busy machine */
 #define STALL_MS 1000        /* a gap in our own loop that is taken for a stall of this process */
-#define RECEIVE_BYTES 65536
+#define LISTEN_MS 100        /* how long replies may lie in a pipe unheard, whatever the decoder does */
 #define OTHERS_MAX 4
 #define NO_DEADLINE INT64_MAX
 
@@ -29,10 +31,12 @@ struct decoder {
     int64_t deadline_ms;      /* of the answer that is awaited */
     int64_t file_deadline_ms; /* of the file that it has       */
     unsigned files;
-    bool has_next; /* a request was sent ahead */
+    unsigned ahead;  /* requests that were sent ahead */
+    bool has_frames; /* frames of its file are asked for one by one */
+    bool has_rung;   /* and its pipe was not found empty since */
+    bool is_deaf;    /* its end of the socket is closed */
     bool killed_by_deadline;
-    struct buffer in; /* received, not yet handed over */
-    size_t handed;    /* bytes of `in` that the last event lent out */
+    struct replies replies; /* the last event has lent one out */
 };
 
 struct pool {
@@ -66,10 +70,10 @@ static bool start(struct pool *pool, struct decoder *decoder, struct error *err)
     decoder->deadline_ms = now_ms() + START_SECONDS * 1000;
     decoder->file_deadline_ms = NO_DEADLINE;
     decoder->files = 0;
-    decoder->has_next = false;
+    decoder->ahead = 0;
+    decoder->has_frames = decoder->has_rung = decoder->is_deaf = false;
     decoder->killed_by_deadline = false;
-    decoder->handed = 0;
-    buffer_truncate(&decoder->in, 0);
+    replies_reset(&decoder->replies);
     return true;
 }
 
@@ -191,7 +195,7 @@ void pool_stop(struct pool *pool)
         return;
     for (unsigned i = 0; i < pool->options.count; i++) {
         (void)decoder_process_end(&pool->decoders[i].process);
-        buffer_clear(&pool->decoders[i].in);
+        replies_clear(&pool->decoders[i].replies);
     }
     free(pool->decoders);
     free(pool->program);
@@ -221,6 +225,7 @@ static void begin(const struct pool *pool, struct decoder *decoder, bool is_new_
 {
     decoder->state = STATE_BUSY;
     decoder->files += is_new_file;
+    decoder->has_frames = !is_new_file;
     int64_t now = now_ms();
     if (is_new_file)
         decoder->file_deadline_ms =
@@ -249,23 +254,29 @@ void pool_send(struct pool *pool, int slot, const struct buffer *request, const 
     send_request(decoder, request, descriptors, descriptor_count);
 }
 
-/* Whether the decoder is to be replaced once it is idle. */
+/* Whether the decoder is to be replaced once it has done what it was sent. */
 static bool is_spent(const struct pool *pool, const struct decoder *decoder)
 {
-    return (pool->options.files > 0 && decoder->files >= pool->options.files) || decoder->process.is_stuck;
+    return (pool->options.files > 0 && decoder->files + decoder->ahead >= pool->options.files) ||
+           decoder->process.is_stuck;
 }
 
 bool pool_may_send_ahead(const struct pool *pool, int slot)
 {
     const struct decoder *decoder = &pool->decoders[slot];
-    return decoder->state == STATE_BUSY && !decoder->has_next && !is_spent(pool, decoder);
+    return decoder->state == STATE_BUSY && decoder->ahead < WIRE_AHEAD_MOST && !is_spent(pool, decoder);
+}
+
+bool pool_next_rings(const struct pool *pool, int slot)
+{
+    return pool->decoders[slot].ahead + 1 >= WIRE_QUIET_FROM;
 }
 
 void pool_send_ahead(struct pool *pool, int slot, const struct buffer *request, const int *descriptors,
                      size_t descriptor_count)
 {
     struct decoder *decoder = &pool->decoders[slot];
-    decoder->has_next = true;
+    decoder->ahead++;
     send_request(decoder, request, descriptors, descriptor_count);
 }
 
@@ -273,14 +284,14 @@ bool pool_has_more(const struct pool *pool, int slot)
 {
     const struct decoder *decoder = &pool->decoders[slot];
     struct pollfd pipe = {.fd = decoder->process.replies, .events = POLLIN};
-    return decoder->in.length > decoder->handed || poll(&pipe, 1, 0) != 0;
+    return replies_has_more(&decoder->replies) || poll(&pipe, 1, 0) != 0;
 }
 
 void pool_release(struct pool *pool, int slot)
 {
     struct decoder *decoder = &pool->decoders[slot];
-    if (decoder->has_next) {
-        decoder->has_next = false;
+    if (decoder->ahead > 0) {
+        decoder->ahead--;
         begin(pool, decoder, true);
         return;
     }
@@ -288,6 +299,11 @@ void pool_release(struct pool *pool, int slot)
     decoder->deadline_ms = decoder->file_deadline_ms = NO_DEADLINE;
     if (is_spent(pool, decoder))
         renew(pool, decoder);
+}
+
+void pool_renew(struct pool *pool, int slot)
+{
+    renew(pool, &pool->decoders[slot]);
 }
 
 int pool_fresh_slot(struct pool *pool)
@@ -309,22 +325,6 @@ int pool_fresh_slot(struct pool *pool)
 
 /* ---- receiving ---- */
 
-static uint32_t message_length(const struct buffer *in)
-{
-    const unsigned char *p = (const unsigned char *)in->data;
-    return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
-}
-
-/* Forget what the last event lent out. */
-static void drop_handed(struct decoder *decoder)
-{
-    if (decoder->handed == 0)
-        return;
-    memmove(decoder->in.data, decoder->in.data + decoder->handed, decoder->in.length - decoder->handed);
-    decoder->in.length -= decoder->handed;
-    decoder->handed = 0;
-}
-
 /* Note what the decoder's confinement is. False: it is no decoder of ours, or not to be taken. */
 static bool take_ready(struct pool *pool, const uint8_t *body, size_t length)
 {
@@ -345,23 +345,21 @@ static bool take_ready(struct pool *pool, const uint8_t *body, size_t length)
 static bool next_message(struct pool *pool, unsigned slot, struct pool_event *event, bool *bad)
 {
     struct decoder *decoder = &pool->decoders[slot];
-    if (decoder->in.length < WIRE_HEADER_BYTES)
+    enum wire_type type;
+    uint32_t length;
+    if (!replies_head(&decoder->replies, &type, &length))
         return false;
-    uint32_t length = message_length(&decoder->in);
-    enum wire_type type = (unsigned char)decoder->in.data[4];
     bool expected = decoder->state == STATE_STARTING
                         ? type == WIRE_READY && length == WIRE_READY_BYTES
                         : decoder->state == STATE_BUSY && (type == WIRE_INSPECTED || type == WIRE_FRAME);
     *bad = !expected || length > pool->options.reply_bytes;
-    if (*bad || decoder->in.length - WIRE_HEADER_BYTES < length)
+    if (*bad || (event->body = replies_take(&decoder->replies)) == NULL)
         return false;
     event->kind = POOL_REPLY;
     event->slot = (int)slot;
     event->type = type;
-    event->body = (const uint8_t *)decoder->in.data + WIRE_HEADER_BYTES;
     event->length = length;
     event->is_fresh = decoder->files <= 1;
-    decoder->handed = WIRE_HEADER_BYTES + (size_t)length;
     if (type == WIRE_READY) {
         event->kind = POOL_NOTHING;
         if (!take_ready(pool, event->body, length)) {
@@ -371,7 +369,7 @@ static bool next_message(struct pool *pool, unsigned slot, struct pool_event *ev
         decoder->state = STATE_IDLE;
         decoder->deadline_ms = NO_DEADLINE;
         pool->start_failures = 0;
-        drop_handed(decoder);
+        replies_drop(&decoder->replies);
     }
     return true;
 }
@@ -379,15 +377,26 @@ static bool next_message(struct pool *pool, unsigned slot, struct pool_event *ev
 /* Read what a pipe has. *closed when the other side is gone. */
 static void fill(struct decoder *decoder, bool *closed)
 {
-    char *place = buffer_reserve(&decoder->in, RECEIVE_BYTES);
-    size_t room = decoder->in.capacity - decoder->in.length;
-    ssize_t received;
-    do
-        received = read(decoder->process.replies, place, room);
-    while (received < 0 && errno == EINTR);
-    *closed = received <= 0;
-    if (received > 0)
-        decoder->in.length += (size_t)received;
+    enum replies_read read = replies_read(&decoder->replies, decoder->process.replies);
+    *closed = read == REPLIES_CLOSED || (read == REPLIES_NONE && decoder->is_deaf);
+    decoder->has_rung &= read == REPLIES_SOME;
+}
+
+/* It has rung, or closed its end of the socket as it ended: what it has sent is looked at. */
+static void hear(struct decoder *decoder)
+{
+    char rings[64];
+    ssize_t received = recv(decoder->process.requests, rings, sizeof rings, MSG_DONTWAIT);
+    if (received < 0 && (errno == EINTR || errno == EAGAIN))
+        return;
+    decoder->has_rung = true;
+    decoder->is_deaf = received <= 0;
+}
+
+/* Whether its replies may lie in the pipe until it rings. */
+static bool is_quiet(const struct decoder *decoder)
+{
+    return decoder->ahead >= WIRE_QUIET_FROM && !decoder->has_frames && !decoder->has_rung;
 }
 
 /* Look at one decoder whose pipe polls readable. True when `event` is filled. */
@@ -447,9 +456,13 @@ static int64_t look_at_clock(struct pool *pool, int64_t waited_until)
 static int poll_timeout(const struct pool *pool, int64_t now, int timeout_ms)
 {
     int64_t wait = timeout_ms < 0 ? 60000 : timeout_ms;
-    for (unsigned i = 0; i < pool->options.count; i++)
-        if (pool->decoders[i].deadline_ms != NO_DEADLINE && pool->decoders[i].deadline_ms - now < wait)
-            wait = pool->decoders[i].deadline_ms - now;
+    for (unsigned i = 0; i < pool->options.count; i++) {
+        const struct decoder *decoder = &pool->decoders[i];
+        if (decoder->deadline_ms != NO_DEADLINE && decoder->deadline_ms - now < wait)
+            wait = decoder->deadline_ms - now;
+        if (is_quiet(decoder) && wait > LISTEN_MS)
+            wait = LISTEN_MS;
+    }
     return wait < 0 ? 0 : (int)wait;
 }
 
@@ -459,7 +472,7 @@ static bool next_waiting(struct pool *pool, struct pool_event *event, struct err
     for (unsigned i = 0; i < pool->options.count && event->kind == POOL_NOTHING; i++) {
         unsigned slot = (pool->next + i) % pool->options.count;
         bool bad = false;
-        drop_handed(&pool->decoders[slot]);
+        replies_drop(&pool->decoders[slot].replies);
         if (!next_message(pool, slot, event, &bad) && bad) {
             struct error nonsense;
             (void)error_input(&nonsense, CATEGORY_DECODER, CODE_DECODER_PROTOCOL,
@@ -471,11 +484,42 @@ static bool next_waiting(struct pool *pool, struct pool_event *event, struct err
     return true;
 }
 
+/* Wait for anything, at most `wait` milliseconds. Quiet decoders are looked at when they have rung, and when
+ * the time is over. Returns as poll(). */
+static int wait_for_any(struct pool *pool, struct pollfd *fds, int wait)
+{
+    unsigned count = pool->options.count;
+    bool looks_at_all = false;
+    for (unsigned i = 0; i < count; i++) {
+        const struct decoder *decoder = &pool->decoders[i];
+        int replies = is_quiet(decoder) ? -1 : decoder->process.replies;
+        fds[i] = (struct pollfd){.fd = replies, .events = POLLIN};
+        fds[count + i] = (struct pollfd){.fd = decoder->process.requests, .events = POLLIN};
+    }
+    int ready = poll(fds, 2 * count + OTHERS_MAX, wait);
+    for (unsigned i = 0; i < count && ready >= 0; i++) {
+        if (fds[count + i].revents != 0)
+            hear(&pool->decoders[i]);
+        looks_at_all |= fds[count + i].revents != 0 || (ready == 0 && is_quiet(&pool->decoders[i]));
+    }
+    if (!looks_at_all)
+        return ready;
+    for (unsigned i = 0; i < count; i++)
+        fds[i].fd = pool->decoders[i].process.replies;
+    ready = poll(fds, 2 * count + OTHERS_MAX, 0);
+    for (unsigned i = 0; i < count && ready >= 0; i++) {
+        pool->decoders[i].has_rung &= fds[i].revents != 0;
+        if (pool->decoders[i].is_deaf) /* what is still in its pipe is read to the end */
+            fds[i].revents |= POLLHUP;
+    }
+    return ready;
+}
+
 bool pool_wait(struct pool *pool, int timeout_ms, const int *others, size_t other_count,
                struct pool_event *event, struct error *err)
 {
     unsigned count = pool->options.count;
-    struct pollfd *fds = xcalloc(count + OTHERS_MAX, sizeof *fds);
+    struct pollfd *fds = xcalloc(2 * (size_t)count + OTHERS_MAX, sizeof *fds);
     bool ok = false;
     *event = (struct pool_event){.kind = POOL_NOTHING, .slot = -1};
     if (!next_waiting(pool, event, err))
@@ -484,15 +528,14 @@ bool pool_wait(struct pool *pool, int timeout_ms, const int *others, size_t othe
         ok = true;
         goto out;
     }
-    for (unsigned i = 0; i < count; i++)
-        fds[i] = (struct pollfd){.fd = pool->decoders[i].process.replies, .events = POLLIN};
-    for (size_t i = 0; i < other_count && i < OTHERS_MAX; i++)
-        fds[count + i] = (struct pollfd){.fd = others[i], .events = POLLIN};
+    struct pollfd *fds_of_others = fds + 2 * (size_t)count;
+    for (size_t i = 0; i < OTHERS_MAX; i++)
+        fds_of_others[i] = (struct pollfd){.fd = i < other_count ? others[i] : -1, .events = POLLIN};
     int64_t before = now_ms();
     int wait = poll_timeout(pool, before, timeout_ms);
-    int ready = poll(fds, count + (other_count < OTHERS_MAX ? other_count : OTHERS_MAX), wait);
+    int ready = wait_for_any(pool, fds, wait);
     int64_t now = look_at_clock(pool, before + (ready == 0 ? wait : 0));
-    if (ready > 0) {
+    if (ready >= 0) {
         for (unsigned i = 0; i < count; i++) {
             unsigned slot = (pool->next + i) % count;
             bool is_event = false;
@@ -506,8 +549,8 @@ bool pool_wait(struct pool *pool, int timeout_ms, const int *others, size_t othe
                 goto out;
             }
         }
-        for (size_t i = 0; i < other_count && i < OTHERS_MAX; i++)
-            if (fds[count + i].revents != 0 && event->kind == POOL_NOTHING) {
+        for (size_t i = 0; i < OTHERS_MAX; i++)
+            if (fds_of_others[i].revents != 0 && event->kind == POOL_NOTHING) {
                 event->kind = POOL_DESCRIPTOR;
                 event->slot = (int)i;
             }

@@ -6,8 +6,9 @@
  *           │   started again          ▼       ▼          ▼
  *           └────────────────────── [DEAD]  → POOL_DIED with the cause, for the file's record
  *
- * While it is at a file that it will not be asked about again, a decoder can be sent the next one ahead: it
- * begins with it at once, without being woken, and pool_release() leaves it BUSY.
+ * While it is at a file, a decoder can be sent the next ones ahead: it goes on to each at once, without being
+ * woken, and pool_release() leaves it BUSY. From the second on its replies do not wake us either: it rings
+ * when it will be out of work soon (worker/wire.h), and then they are all there.
  *
  * A decoder is killed (with its whole process group) when it passes its deadline, answers what is no message,
  * answers unasked, or closes its pipe; another one takes its place. Of its limits, those on CPU time and on
@@ -65,10 +66,11 @@ void pool_limit_output(struct pool *pool, int slot, uint64_t bytes);
 void pool_send(struct pool *pool, int slot, const struct buffer *request, const int *descriptors,
                size_t descriptor_count, bool is_new_file);
 
-/* Send the next file's request ahead, while the decoder is at one for which no more is sent. Events are of
- * the earlier file until pool_release(), with which the limits of this one begin; when the decoder dies
- * before that, the file was not begun. */
+/* Send a later file's request ahead, while the decoder is at one; `rings` in it is pool_next_rings(). Events
+ * are of the earlier file until pool_release(), with which the limits of the next one begin; when the decoder
+ * dies before that, that file was not begun. */
 bool pool_may_send_ahead(const struct pool *pool, int slot);
+bool pool_next_rings(const struct pool *pool, int slot);
 void pool_send_ahead(struct pool *pool, int slot, const struct buffer *request, const int *descriptors,
                      size_t descriptor_count);
 
@@ -76,8 +78,11 @@ void pool_send_ahead(struct pool *pool, int slot, const struct buffer *request, 
  * more, that would be taken for its answer to the next request. */
 bool pool_has_more(const struct pool *pool, int slot);
 
-/* The file is done: IDLE again, or BUSY with the one that was sent ahead. */
+/* The file is done: IDLE again, or BUSY with the next one that was sent ahead. */
 void pool_release(struct pool *pool, int slot);
+
+/* Kill the decoder and start another one: what it has, and what it was sent ahead, is to be sent again. */
+void pool_renew(struct pool *pool, int slot);
 
 enum pool_event_kind {
     POOL_NOTHING,    /* time over            */

@@ -70,6 +70,11 @@ void wire_write_ready(struct buffer *out, const struct confinement *confinement)
     end_message(out, start);
 }
 
+bool wire_has_more_frames(const struct options *options, uint32_t frames_there, uint32_t frame_index)
+{
+    return options->frames == FRAMES_ALL && !options->compatibility_niffler && frame_index + 1 < frames_there;
+}
+
 void wire_write_convert(struct buffer *out, const struct wire_convert *convert)
 {
     const struct options *o = &convert->options;
@@ -102,6 +107,7 @@ void wire_write_convert(struct buffer *out, const struct wire_convert *convert)
     put_u64(out, o->max_metadata_bytes);
     put_u64(out, o->max_picture_bytes);
     put_u8(out, convert->has_output);
+    put_u8(out, convert->rings);
     end_message(out, start);
 }
 
@@ -277,6 +283,7 @@ bool wire_read_convert(const uint8_t *bytes, size_t length, struct wire_convert 
     o->max_metadata_bytes = get_u64(&in);
     o->max_picture_bytes = get_u64(&in);
     out->has_output = get_bool(&in);
+    out->rings = get_bool(&in);
     return finish(&in, "convert", err);
 }
 
@@ -498,7 +505,7 @@ bool wire_reply(int pipe, const void *bytes, size_t length, struct error *err)
     return true;
 }
 
-bool wire_receive(int socket, void *bytes, size_t length, size_t *received, int *descriptors,
+bool wire_receive(int socket, bool waits, void *bytes, size_t length, size_t *received, int *descriptors,
                   size_t *descriptor_count, struct error *err)
 {
     union {
@@ -513,7 +520,7 @@ bool wire_receive(int socket, void *bytes, size_t length, size_t *received, int 
     *descriptor_count = 0;
     ssize_t count;
     do
-        count = recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
+        count = recvmsg(socket, &message, MSG_CMSG_CLOEXEC | (waits ? 0 : MSG_DONTWAIT));
     while (count < 0 && errno == EINTR);
     if (count < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
         *received = SIZE_MAX;

@@ -14,8 +14,14 @@
  *        │◄──────────────────────────────── frame ┤ only if an image was asked for: the first chosen
  *        │ frame {index} [+ output]               │ frame is decoded without being asked again
  *        ├───────────────────────────────────────►│
- *        │◄──────────────────────────────── frame ┤ … and so on; the next convert ends the file. It may
- *        │                                        │ be sent ahead, behind the last reply but one
+ *        │◄──────────────────────────────── frame ┤ … and so on, until wire_has_more_frames() says no
+ *
+ * Further converts may be sent ahead, at most WIRE_AHEAD_MOST: the decoder keeps them until all frames of the
+ * file before have been asked for; a worker that will not do so ends the decoder. One that has sent so many
+ * (`rings`) sleeps on until it hears one byte through the socket, the ring: it need not be woken for each
+ * reply. A decoder that has had a convert with `rings` rings behind the first `inspected` that leaves it
+ * fewer than WIRE_QUIET_FROM converts; when it would wait; before what does not fit into the pipe beside the
+ * replies that may still be in there.
  *
  * The decoder is not trusted: every reply is checked in full by wire_read_*(), and anything that does
  * not parse to the last byte is a protocol error, upon which the decoder is killed (pool.h). */
@@ -43,6 +49,10 @@ enum wire_type {
 #define WIRE_MAX_DESCRIPTORS 2
 #define WIRE_READY_BYTES (5 * CONFINEMENT_PARTS + 4) /* behind its header */
 #define WIRE_REQUEST_BYTES_MAX 256 /* the longest request: convert with its options (under 100 bytes) */
+
+#define WIRE_AHEAD_MOST 8         /* converts that a decoder may be sent behind the one it is at */
+#define WIRE_QUIET_FROM 2         /* those from which on the worker waits for a ring */
+#define WIRE_UNHEARD_BYTES 32768u /* replies that a pipe holds without anybody reading them */
 
 /* The descriptors of a decoder when it starts. */
 #define WIRE_CONTROL_DESCRIPTOR 3
@@ -107,6 +117,7 @@ struct wire_convert {
                         one about the next file */
     struct options options;
     bool has_output; /* a second descriptor follows the input: the first frame's PNG goes there */
+    bool rings;      /* the worker may have ceased to listen for replies: it is to be rung for */
 };
 
 struct wire_frame_request {
@@ -162,6 +173,10 @@ struct wire_frame {
     char notes[256];             /* pixel_notes: what was overruled; empty for nothing             */
 };
 
+/* Whether the worker asks for another frame of a file behind frame `frame_index`.
+ *   frames_there  as in wire_inspected */
+bool wire_has_more_frames(const struct options *options, uint32_t frames_there, uint32_t frame_index);
+
 /* Encode a message, header included, behind what `out` holds. */
 void wire_write_ready(struct buffer *out, const struct confinement *confinement);
 void wire_write_convert(struct buffer *out, const struct wire_convert *convert);
@@ -198,9 +213,9 @@ MUST_CHECK bool wire_send(int socket, const void *bytes, size_t length, const in
 MUST_CHECK bool wire_reply(int pipe, const void *bytes, size_t length, struct error *err);
 
 /* Receive what is there, at most `length` bytes, with at most WIRE_MAX_DESCRIPTORS descriptors
- * (close-on-exec; the caller owns them). *received is 0 when the peer has closed. Without data on a
- * non-blocking socket: returns true with *received = SIZE_MAX. Fails with ERROR_RETRY. */
-MUST_CHECK bool wire_receive(int socket, void *bytes, size_t length, size_t *received, int *descriptors,
-                             size_t *descriptor_count, struct error *err);
+ * (close-on-exec; the caller owns them). *received is 0 when the peer has closed. Where nothing is there,
+ * waits, or returns true with *received = SIZE_MAX (!waits). Fails with ERROR_RETRY. */
+MUST_CHECK bool wire_receive(int socket, bool waits, void *bytes, size_t length, size_t *received,
+                             int *descriptors, size_t *descriptor_count, struct error *err);
 
 #endif

@@ -23,6 +23,7 @@
  * one does not wait for long while other decoders become idle. Being woken is no part of the time of a larger
  * one. */
 #define AHEAD_BYTES_MAX ((uint64_t)1 << 20)
+#define AHEAD_MS 8 /* worth of work that a decoder is sent ahead, beyond one file */
 
 /* ---- drafts ---- */
 
@@ -56,12 +57,12 @@ bool work_prepare_draft(struct work *work, struct slot *slot, struct error *err)
 static void drop_idle_drafts(struct work *work)
 {
     int64_t now = meter_now_ms();
-    for (unsigned i = 0; i < work->options.pool.count; i++) {
-        if (work->slots[i].file != NULL || now - work->slots[i].idle_since_ms < IDLE_MS)
-            continue;
-        work_drop_draft(&work->slots[i]);
-        work_drop_draft(&work->ahead[i]);
-    }
+    for (unsigned i = 0; i < work->options.pool.count; i++)
+        for (unsigned n = 0; n < WORK_LINE_SLOTS; n++) {
+            struct slot *slot = &work->lines[i].slots[n];
+            if (slot->place != NULL && slot->file == NULL && now - slot->idle_since_ms >= IDLE_MS)
+                work_drop_draft(slot);
+        }
 }
 
 /* ---- the end of a file ---- */
@@ -182,13 +183,16 @@ static bool take_task(struct work *work, struct work_file *file, struct error *e
     return places_use(work->places, task, &file->place, err);
 }
 
-static bool send_convert(struct work *work, int slot, struct work_file *file, struct error *err)
+static bool send_convert(struct work *work, int decoder, struct work_file *file, struct error *err)
 {
-    bool is_ahead = work->slots[slot].file != NULL;
-    struct slot *s = is_ahead ? &work->ahead[slot] : &work->slots[slot];
+    struct line *line = &work->lines[decoder];
+    bool is_ahead = line->count > 0;
+    struct slot *s = work_slot(work, decoder, line->count);
     file->number = ++work->asked;
-    struct wire_convert convert = {
-        .number = file->number, .options = file->task.options, .has_output = file->task.options.print_images};
+    struct wire_convert convert = {.number = file->number,
+                                   .options = file->task.options,
+                                   .has_output = file->task.options.print_images,
+                                   .rings = is_ahead && pool_next_rings(work->pool, decoder)};
     s->file = file;
     if (convert.has_output && !work_prepare_draft(work, s, err)) {
         work_drop_draft(s);
@@ -201,15 +205,16 @@ static bool send_convert(struct work *work, int slot, struct work_file *file, st
     file->asked_ms = meter_now_ms();
     metrics_observe(work->options.metrics, METRICS_OPEN, (double)(file->asked_ms - file->begun_ms) / 1000);
     size_t descriptor_count = convert.has_output ? 2 : 1;
+    line->count++;
     if (is_ahead) {
-        pool_send_ahead(work->pool, slot, &work->request, descriptors, descriptor_count);
+        pool_send_ahead(work->pool, decoder, &work->request, descriptors, descriptor_count);
         CRASH_POINT("worker.decoder_asked_ahead");
         return true;
     }
     work->busy++;
     work->is_alone |= file->is_alone;
-    pool_limit_output(work->pool, slot, convert.options.max_picture_bytes);
-    pool_send(work->pool, slot, &work->request, descriptors, descriptor_count, true);
+    pool_limit_output(work->pool, decoder, convert.options.max_picture_bytes);
+    pool_send(work->pool, decoder, &work->request, descriptors, descriptor_count, true);
     CRASH_POINT("worker.decoder_asked");
     return true;
 }
@@ -226,16 +231,16 @@ static bool give_up(struct work *work, struct work_file *file, struct error *err
     return work_finish(work, file, err);
 }
 
-/* Whether the file may not go behind that of the slot: its decoder's output is limited as that one says. */
-static bool is_other_job(const struct work *work, int slot, const struct work_file *file)
+/* Whether the file may not go behind those of the decoder: its output is limited as these say. */
+static bool is_other_job(const struct work *work, int decoder, const struct work_file *file)
 {
-    const struct work_file *before = work->slots[slot].file;
+    const struct work_file *before = work_slot(work, decoder, 0)->file;
     return before != NULL && before->task.options.max_picture_bytes != file->task.options.max_picture_bytes;
 }
 
-/* Begin with `file` in an idle slot, or send it ahead behind the file of a busy one, whatever that comes to.
- * Fails as work_step(). */
-static bool begin(struct work *work, int slot, struct work_file *file, struct error *err)
+/* Begin with `file` in an idle decoder, or send it ahead behind the files of a busy one, whatever that comes
+ * to. Fails as work_step(). */
+static bool begin(struct work *work, int decoder, struct work_file *file, struct error *err)
 {
     struct error cause;
     file->begun_ms = meter_now_ms();
@@ -245,7 +250,7 @@ static bool begin(struct work *work, int slot, struct work_file *file, struct er
         return cause.kind == ERROR_INPUT ? set_aside(work, file, &cause, err)
                                          : work_hold(work, file, &cause, err);
     CRASH_POINT("worker.task_read");
-    if (is_other_job(work, slot, file)) {
+    if (is_other_job(work, decoder, file)) {
         work_file_reset(file);
         work_list_add(&work->held, file);
         return true;
@@ -261,7 +266,7 @@ static bool begin(struct work *work, int slot, struct work_file *file, struct er
         verdict_fail(&file->rec, cause.category, cause.code, cause.text);
         return work_finish(work, file, err);
     }
-    if (!opened || !send_convert(work, slot, file, &cause))
+    if (!opened || !send_convert(work, decoder, file, &cause))
         return work_hold(work, file, &cause, err);
     return true;
 }
@@ -307,18 +312,57 @@ static bool next_file(struct work *work, int *slot, struct work_file **file, str
     return true;
 }
 
-/* Where no pictures are wanted a decoder is asked once for a file. */
-static bool fill_ahead_of_headers(struct work *work, struct error *err)
+/* Being woken is little of the time of files that take long, and what waits behind them would wait longer
+ * than other decoders might take to become idle. */
+static unsigned ahead_most(struct line *line)
 {
-    for (unsigned i = 0; i < work->options.pool.count; i++) {
-        const struct work_file *file = work->slots[i].file;
-        if (file != NULL && !file->task.options.print_images && !work_fill_ahead(work, (int)i, err))
+    int64_t now = meter_now_ms(), elapsed = now - line->paced_ms;
+    if (elapsed < AHEAD_MS)
+        return line->ahead_most;
+    int64_t in_that_time = (int64_t)line->done * AHEAD_MS / elapsed;
+    line->ahead_most = in_that_time < 1                 ? 1
+                       : in_that_time < WIRE_AHEAD_MOST ? (unsigned)in_that_time
+                                                        : WIRE_AHEAD_MOST;
+    line->done = 0;
+    line->paced_ms = now;
+    return line->ahead_most;
+}
+
+/* Where the decoder is at small files it is sent its next ones now, and need not be woken for them. */
+static bool send_ahead(struct work *work, int decoder, struct error *err)
+{
+    struct line *line = &work->lines[decoder];
+    unsigned most = ahead_most(line);
+    while (line->count <= most &&
+           work_slot(work, decoder, line->count - 1)->file->rec.size_bytes <= AHEAD_BYTES_MAX &&
+           !work->is_stopping && work->probe.state == PROBE_NONE &&
+           pool_may_send_ahead(work->pool, decoder) && pool_idle_slot(work->pool) < 0) {
+        struct work_file *file;
+        if (!next_file(work, &decoder, &file, err))
+            return false;
+        if (file == NULL)
+            return true;
+        if (!begin(work, decoder, file, err))
+            return false;
+        if (work->held.first != NULL) /* that very file, it may be */
+            return true;
+    }
+    return true;
+}
+
+static bool fill_ahead(struct work *work, struct error *err)
+{
+    for (int i = 0; i < (int)work->options.pool.count; i++) {
+        const struct work_file *file = work_slot(work, i, 0)->file;
+        if (file != NULL &&
+            !wire_has_more_frames(&file->task.options, file->frames_there, file->frame_index) &&
+            !send_ahead(work, i, err))
             return false;
     }
     return true;
 }
 
-bool work_fill_idle(struct work *work, struct error *err)
+bool work_fill(struct work *work, struct error *err)
 {
     if (work->probe.state != PROBE_NONE)
         return work->is_stopping || work_probe_begin(work, err);
@@ -332,30 +376,21 @@ bool work_fill_idle(struct work *work, struct error *err)
         if (!begin(work, slot, file, err))
             return false;
     }
-    return fill_ahead_of_headers(work, err);
+    return fill_ahead(work, err);
 }
 
-bool work_fill_ahead(struct work *work, int slot, struct error *err)
+void work_take_back_ahead(struct work *work, int decoder)
 {
-    struct work_file *file;
-    const struct work_file *before = work->slots[slot].file;
-    if (before->rec.size_bytes > AHEAD_BYTES_MAX || work->is_stopping || work->probe.state != PROBE_NONE ||
-        !pool_may_send_ahead(work->pool, slot) || pool_idle_slot(work->pool) >= 0)
-        return true;
-    if (!next_file(work, &slot, &file, err))
-        return false;
-    return file == NULL || begin(work, slot, file, err);
-}
-
-void work_take_back_ahead(struct work *work, int slot)
-{
-    struct work_file *file = work->ahead[slot].file;
-    if (file == NULL)
-        return;
-    work->ahead[slot].file = NULL;
-    work_file_reset(file);
-    work_list_add(&work->held, file);
-    CRASH_POINT("worker.taken_back");
+    struct line *line = &work->lines[decoder];
+    for (unsigned n = 1; n < line->count; n++) {
+        struct slot *slot = work_slot(work, decoder, n);
+        work_file_reset(slot->file);
+        work_list_add(&work->held, slot->file);
+        slot->file = NULL;
+        CRASH_POINT("worker.taken_back");
+    }
+    if (line->count > 1)
+        line->count = 1;
 }
 
 /* ---- public ---- */
@@ -401,10 +436,12 @@ bool work_open(struct work **out, const struct work_options *options, struct err
     uint64_t id = 0;
     *out = NULL;
     work->options = *options;
-    work->slots = xcalloc(options->pool.count, sizeof *work->slots);
-    work->ahead = xcalloc(options->pool.count, sizeof *work->ahead);
-    for (unsigned i = 0; i < options->pool.count; i++)
-        work->slots[i].draft.descriptor = work->ahead[i].draft.descriptor = -1;
+    work->lines = xcalloc(options->pool.count, sizeof *work->lines);
+    for (unsigned i = 0; i < options->pool.count; i++) {
+        work->lines[i].ahead_most = 1;
+        for (unsigned n = 0; n < WORK_LINE_SLOTS; n++)
+            work->lines[i].slots[n].draft.descriptor = -1;
+    }
     work_probe_init(work);
     /* Names of drafts only: unique among the workers that share an output folder. */
     if (getrandom(&id, sizeof id, 0) != sizeof id)
@@ -460,7 +497,7 @@ static unsigned in_hand(const struct work *work)
     size_t count =
         work->busy + work->held.count + work->lone.count + work->unsynced.count + work->syncing.count;
     for (unsigned i = 0; i < work->options.pool.count; i++)
-        count += work->ahead[i].file != NULL;
+        count += work->lines[i].count > 0 ? work->lines[i].count - 1 : 0;
     return (unsigned)count;
 }
 
@@ -488,7 +525,7 @@ bool work_step(struct work *work, int timeout_ms, struct work_status *status, st
 {
     bool ok = queue_serve(work->options.tasks, err) && queue_serve(work->options.results, err) &&
               (work->options.dead == NULL || queue_serve(work->options.dead, err)) &&
-              work_take_synced(work, err) && work_fill_idle(work, err);
+              work_take_synced(work, err) && work_fill(work, err);
     if (ok)
         work_begin_sync(work);
     drop_idle_drafts(work);
@@ -528,12 +565,11 @@ void work_close(struct work *work)
     work_probe_clear(work);
     syncer_close(work->syncer);
     work_free_pending(work);
-    for (unsigned i = 0; i < work->options.pool.count; i++) {
-        work_drop_draft(&work->slots[i]);
-        work_drop_draft(&work->ahead[i]);
-        work_file_free(work->slots[i].file);
-        work_file_free(work->ahead[i].file);
-    }
+    for (unsigned i = 0; i < work->options.pool.count; i++)
+        for (unsigned n = 0; n < WORK_LINE_SLOTS; n++) {
+            work_drop_draft(&work->lines[i].slots[n]);
+            work_file_free(work->lines[i].slots[n].file);
+        }
     work_list_free(&work->spare);
     work_list_free(&work->lone);
     work_list_free(&work->held);
@@ -546,7 +582,6 @@ void work_close(struct work *work)
     buffer_clear(&work->request);
     buffer_clear(&work->json);
     buffer_clear(&work->path);
-    free(work->slots);
-    free(work->ahead);
+    free(work->lines);
     free(work);
 }

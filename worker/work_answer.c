@@ -10,23 +10,23 @@
 #include "worker/verdict.h"
 #include "worker/work_internal.h"
 
-/* Take the file out of its slot; what was sent ahead behind it has its place. */
-static struct work_file *vacate(struct work *work, int slot)
+/* Take the decoder's file out of its slot; what was sent ahead behind it comes next. */
+static struct work_file *vacate(struct work *work, int decoder)
 {
-    struct slot *now = &work->slots[slot], *ahead = &work->ahead[slot];
-    struct work_file *file = now->file;
-    now->file = NULL;
-    now->idle_since_ms = meter_now_ms();
-    work->busy--;
+    struct line *line = &work->lines[decoder];
+    struct slot *slot = work_slot(work, decoder, 0); /* whose draft may serve again */
+    struct work_file *file = slot->file;
+    slot->file = NULL;
+    slot->idle_since_ms = meter_now_ms();
     if (file->is_alone)
         work->is_alone = false;
-    if (ahead->file != NULL) {
-        struct slot before = *now; /* whose draft may serve again */
-        *now = *ahead;
-        *ahead = before;
-        now->file->asked_ms = before.idle_since_ms;
-        work->busy++;
-    }
+    line->first = (line->first + 1) % WORK_LINE_SLOTS;
+    line->count--;
+    line->done++;
+    if (line->count > 0) /* whose answer may have come together with this one's: METRICS_DECODE is no finer */
+        work_slot(work, decoder, 0)->file->asked_ms = slot->idle_since_ms;
+    else
+        work->busy--;
     return file;
 }
 
@@ -42,7 +42,7 @@ static bool complete(struct work *work, int slot, bool release, struct error *er
         log_event(LOG_LEVEL_INFO, "worker", "retry_succeeded", "job=%s seq=%llu", log_text(file->task.job),
                   (unsigned long long)file->task.seq);
     struct error finish_error;
-    bool filled = work_fill_idle(work, err);
+    bool filled = work_fill(work, err);
     bool finished = work_finish(work, file, &finish_error);
     if (filled && !finished)
         *err = finish_error;
@@ -109,7 +109,7 @@ static void take_inspected(struct work *work, struct work_file *file, const stru
 
 static bool take_picture(struct work *work, int slot, const struct wire_frame *in, struct error *err)
 {
-    struct work_file *file = work->slots[slot].file;
+    struct work_file *file = work_slot(work, slot, 0)->file;
     struct record *rec = &file->rec;
     buffer_truncate(&work->path, 0);
     naming_png_path(work->naming, &work->path, file->task.path, &file->identity, &file->task.options,
@@ -117,7 +117,7 @@ static bool take_picture(struct work *work, int slot, const struct wire_frame *i
     const char *path = buffer_text(&work->path);
     CRASH_POINT("worker.picture_written");
     bool is_synced = work->options.durability == DURABILITY_FILE;
-    struct draft *draft = &work->slots[slot].draft;
+    struct draft *draft = &work_slot(work, slot, 0)->draft;
     if (!picture_check(draft->descriptor, in, &file->task.options, err) ||
         !draft_publish(draft, file->place->output_dir, path, is_synced, err) ||
         (is_synced && !places_sync_name(file->place, path, err)))
@@ -136,7 +136,7 @@ static bool take_picture(struct work *work, int slot, const struct wire_frame *i
 
 static bool send_frame_request(struct work *work, int slot, uint32_t frame_index, struct error *err)
 {
-    struct slot *s = &work->slots[slot];
+    struct slot *s = work_slot(work, slot, 0);
     struct wire_frame_request request = {.frame_index = frame_index, .has_output = true};
     if (!work_prepare_draft(work, s, err))
         return false;
@@ -151,16 +151,14 @@ static bool send_frame_request(struct work *work, int slot, uint32_t frame_index
 /* Whether a frame behind this one is wanted. */
 static bool has_more_frames(const struct work_file *file, uint32_t frame_index)
 {
-    const struct options *options = &file->task.options;
-    return options->frames == FRAMES_ALL && !options->compatibility_niffler &&
-           frame_index + 1 < file->frames_there;
+    return wire_has_more_frames(&file->task.options, file->frames_there, frame_index);
 }
 
 /* *more: another frame of this file is being decoded. */
 static bool take_frame(struct work *work, int slot, const struct wire_frame *in, bool *more,
                        struct error *err)
 {
-    struct work_file *file = work->slots[slot].file;
+    struct work_file *file = work_slot(work, slot, 0)->file;
     const struct options *options = &file->task.options;
     *more = false;
     file->is_decoded &= in->is_decoded;
@@ -176,7 +174,7 @@ static bool take_frame(struct work *work, int slot, const struct wire_frame *in,
     } else if (strcmp(in->failure.code, CODE_OUTPUT_FULL) == 0 ||
                strcmp(in->failure.code, CODE_OUTPUT_IO) == 0) {
         /* Else it may have passed already, or the decoder lies to stop us. */
-        bool is_so = !draft_can_grow(&work->slots[slot].draft, options->max_picture_bytes);
+        bool is_so = !draft_can_grow(&work_slot(work, slot, 0)->draft, options->max_picture_bytes);
         return is_so ? error_set(err, ERROR_RETRY, "cannot write a picture to the output folder: %s",
                                  in->failure.reason)
                      : error_input(err, CATEGORY_DECODER, CODE_OUTPUT_IO,
@@ -218,7 +216,7 @@ static bool lacks_memory(const struct work_file *file, const struct pool_event *
 static bool take_reply(struct work *work, const struct pool_event *event, enum answer *answer,
                        struct error *err)
 {
-    struct work_file *file = work->slots[event->slot].file;
+    struct work_file *file = work_slot(work, event->slot, 0)->file;
     bool awaits_inspected = !file->has_identity, more;
     *answer = ANSWER_AGAIN;
     if (event->type == WIRE_INSPECTED && awaits_inspected) {
@@ -251,10 +249,25 @@ static bool take_reply(struct work *work, const struct pool_event *event, enum a
     return true;
 }
 
-/* The file is to be tried in a fresh decoder, with nothing beside it. */
-static void try_alone(struct work *work, int slot)
+/* The decoder has answered, and its file is taken from it. One that waits for the rest of the file's frames
+ * to be asked for would not begin with another file. */
+static struct work_file *release_early(struct work *work, int slot)
 {
-    struct work_file *file = vacate(work, slot);
+    const struct work_file *file = work_slot(work, slot, 0)->file;
+    bool waits = has_more_frames(file, file->frame_index);
+    if (waits)
+        work_take_back_ahead(work, slot);
+    struct work_file *vacated = vacate(work, slot);
+    if (waits)
+        pool_renew(work->pool, slot);
+    else
+        pool_release(work->pool, slot);
+    return vacated;
+}
+
+/* The file is to be tried in a fresh decoder, with nothing beside it. */
+static void try_alone(struct work *work, struct work_file *file)
+{
     work_file_reset(file);
     file->is_tried_again = file->is_alone = true;
     work_list_add(&work->lone, file);
@@ -267,7 +280,7 @@ static void try_alone(struct work *work, int slot)
  * again. While it is not known whether the decoder itself is broken, no crash is a file's fault. */
 static bool take_death(struct work *work, const struct pool_event *event, struct error *err)
 {
-    struct work_file *file = work->slots[event->slot].file;
+    struct work_file *file = work_slot(work, event->slot, 0)->file;
     const char *code = event->cause.code;
     log_event(LOG_LEVEL_WARN, "worker", "decoder_ended", "job=%s seq=%llu code=%s", log_text(file->task.job),
               (unsigned long long)file->task.seq, log_text(code));
@@ -286,7 +299,7 @@ static bool take_death(struct work *work, const struct pool_event *event, struct
         work_probe_count(work, true);
     bool may_be_others = !is_limit || (is_memory && !event->is_fresh);
     if ((may_be_others && !file->is_tried_again) || (!is_limit && work->probe.state != PROBE_NONE)) {
-        try_alone(work, event->slot);
+        try_alone(work, vacate(work, event->slot));
         return true;
     }
     file->is_decoded = false;
@@ -305,18 +318,16 @@ bool work_take_event(struct work *work, struct pool_event *event, struct error *
         return true;
     }
     if (event->kind == POOL_REPLY && !take_reply(work, event, &answer, &reason)) {
-        if (reason.kind == ERROR_RETRY) { /* the decoder has answered, and waits for its next request */
-            work_drop_draft(&work->slots[event->slot]);
-            struct work_file *file = vacate(work, event->slot);
-            pool_release(work->pool, event->slot);
-            return work_hold(work, file, &reason, err);
+        if (reason.kind == ERROR_RETRY) {
+            work_drop_draft(work_slot(work, event->slot, 0));
+            return work_hold(work, release_early(work, event->slot), &reason, err);
         }
         if (reason.kind != ERROR_INPUT) {
             *err = reason;
             return false;
         }
         pool_reject(work->pool, event, &reason);
-    } else if (event->kind == POOL_REPLY && answer == ANSWER_LAST && work->ahead[event->slot].file == NULL &&
+    } else if (event->kind == POOL_REPLY && answer == ANSWER_LAST && work->lines[event->slot].count == 1 &&
                pool_has_more(work->pool, event->slot)) {
         (void)error_input(&reason, CATEGORY_DECODER, CODE_DECODER_PROTOCOL, "more answers than questions");
         pool_reject(work->pool, event, &reason);
@@ -324,13 +335,8 @@ bool work_take_event(struct work *work, struct pool_event *event, struct error *
     if (event->kind == POOL_DIED)
         return take_death(work, event, err);
     if (answer == ANSWER_AGAIN) {
-        try_alone(work, event->slot);
-        pool_release(work->pool, event->slot);
+        try_alone(work, release_early(work, event->slot));
         return true;
     }
-    if (answer == ANSWER_LAST)
-        return complete(work, event->slot, true, err);
-    const struct work_file *file = work->slots[event->slot].file;
-    return event->type != WIRE_INSPECTED || has_more_frames(file, file->frame_index) ||
-           work_fill_ahead(work, event->slot, err);
+    return answer != ANSWER_LAST || complete(work, event->slot, true, err);
 }

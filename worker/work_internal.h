@@ -10,12 +10,23 @@
 #include "worker/work.h"
 #include "worker/work_file.h"
 
-/* A decoder's file, or the one that it was sent ahead. */
+/* A decoder's file, or one that it was sent ahead. */
 struct slot {
-    struct work_file *file; /* NULL: idle */
+    struct work_file *file; /* NULL: none */
     struct draft draft;
     struct place *place; /* of the draft; NULL: there is none */
     int64_t idle_since_ms;
+};
+
+#define WORK_LINE_SLOTS (1 + WIRE_AHEAD_MOST)
+
+/* Of a decoder: the file that it has, and behind it those that it was sent ahead. */
+struct line {
+    struct slot slots[WORK_LINE_SLOTS]; /* a ring */
+    unsigned first, count;
+    unsigned ahead_most; /* how many to send ahead, by the pace of those before */
+    unsigned done;       /* files since paced_ms */
+    int64_t paced_ms;
 };
 
 /* Whether the decoders themselves are broken, when most files crash them. While it is not PROBE_NONE no file
@@ -47,9 +58,8 @@ struct work {
     struct places *places;
     struct files_roots link_rules;
     int *link_roots;
-    struct slot *slots;
-    struct slot *ahead; /* of each decoder what comes behind its slot: see work_fill_ahead() */
-    unsigned busy;      /* slots that have a file */
+    struct line *lines; /* of each decoder */
+    unsigned busy;      /* decoders that have a file */
     struct work_list spare;
     struct work_list lone; /* to be tried again, alone */
     struct work_list held; /* to be begun again: met a storage that failed; were behind one that crashed */
@@ -70,6 +80,13 @@ struct work {
     uint64_t drafts, files;
     uint32_t asked; /* files that decoders were given */
 };
+
+/* The slot of the decoder's file (0), or of what was sent ahead (1 …). */
+static inline struct slot *work_slot(const struct work *work, int decoder, unsigned n)
+{
+    struct line *line = &work->lines[decoder];
+    return &line->slots[(line->first + n) % WORK_LINE_SLOTS];
+}
 
 /* See that the slot has an empty draft in the output folder of its file's job. Fails with ERROR_RETRY. */
 MUST_CHECK bool work_prepare_draft(struct work *work, struct slot *slot, struct error *err);
@@ -115,15 +132,11 @@ MUST_CHECK bool work_probe_begin(struct work *work, struct error *err);
  * with work->defect. */
 void work_probe_take(struct work *work, struct pool_event *event);
 
-/* Give idle decoders their next files. */
-MUST_CHECK bool work_fill_idle(struct work *work, struct error *err);
+/* Give idle decoders their next files, and others those that they are sent ahead. Fails as work_step(). */
+MUST_CHECK bool work_fill(struct work *work, struct error *err);
 
-/* The slot's decoder is asked nothing more about its file. Where that is a small one, it gets its next file
- * now, and need not be woken for it. Fails as work_step(). */
-MUST_CHECK bool work_fill_ahead(struct work *work, int slot, struct error *err);
-
-/* What was sent ahead to a decoder that died was not begun: it waits its turn again. */
-void work_take_back_ahead(struct work *work, int slot);
+/* What was sent ahead to a decoder that is gone was not begun: it waits its turn again. */
+void work_take_back_ahead(struct work *work, int decoder);
 
 /* Handle a reply or a death. Each fails as work_step(). */
 MUST_CHECK bool work_take_event(struct work *work, struct pool_event *event, struct error *err);

@@ -17,6 +17,13 @@ static void send_bytes(const struct buffer *bytes)
         _exit(0);
 }
 
+static void ring(void)
+{
+    struct error err;
+    if (!wire_reply(WIRE_CONTROL_DESCRIPTOR, "", 1, &err))
+        _exit(0);
+}
+
 static void read_mode(char *mode, size_t size)
 {
     char path[4096];
@@ -57,6 +64,23 @@ static void misbehave(const char *mode)
         send_bytes(&out);
         buffer_clear(&out);
         return;
+    } else if (strcmp(mode, "quiet") == 0 || strcmp(mode, "silent") == 0) { /* the second does not ring */
+        struct wire_frame frame = {0};
+        wire_write_frame(&out, &frame);
+        for (int i = 0; i < 4; i++) {
+            send_bytes(&out);
+            (void)usleep(15000);
+        }
+        if (strcmp(mode, "quiet") == 0)
+            ring();
+    } else if (strcmp(mode, "deaf") == 0) { /* it lives on */
+        struct wire_frame frame = {0};
+        wire_write_frame(&out, &frame);
+        send_bytes(&out);
+        (void)close(WIRE_CONTROL_DESCRIPTOR);
+    } else if (strcmp(mode, "bells") == 0) { /* and nothing else */
+        for (;;)
+            ring();
     } else if (strcmp(mode, "hang") == 0) {
         for (;;)
             (void)pause();
@@ -95,8 +119,8 @@ int main(void)
         int descriptors[WIRE_MAX_DESCRIPTORS];
         size_t received, count;
         struct error err;
-        if (!wire_receive(WIRE_CONTROL_DESCRIPTOR, request, sizeof request, &received, descriptors, &count,
-                          &err) ||
+        if (!wire_receive(WIRE_CONTROL_DESCRIPTOR, true, request, sizeof request, &received, descriptors,
+                          &count, &err) ||
             received == 0)
             return 0;
         misbehave(mode);

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <fcntl.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -189,7 +190,6 @@ static void send_ahead(struct pool *pool)
     (void)usleep(100000); /* the one before was taken: this decoder reads all that is there at once */
     assert_true(pool_may_send_ahead(pool, 0));
     pool_send_ahead(pool, 0, &request, NULL, 0);
-    assert_false(pool_may_send_ahead(pool, 0));
     buffer_clear(&request);
 }
 
@@ -251,11 +251,104 @@ static void nothing_is_sent_ahead_to_a_decoder_that_will_be_replaced(void **stat
     (void)state;
     struct buffer request = {0};
     struct pool_options options = options_of(program);
-    options.files = 1;
+    options.files = 3;
     struct pool *pool = start_in("hang", &options);
     assert_false(pool_may_send_ahead(pool, 0)); /* it is idle */
     pool_send(pool, 0, &request, NULL, 0, true);
+    send_ahead(pool);
+    send_ahead(pool);
     assert_false(pool_may_send_ahead(pool, 0));
+    pool_stop(pool);
+}
+
+static void so_many_are_sent_ahead_and_no_more(void **state)
+{
+    (void)state;
+    struct pool *pool = start_busy("hang", options_of(program));
+    for (int i = 0; i < WIRE_AHEAD_MOST; i++) {
+        assert_int_equal(pool_next_rings(pool, 0), i + 1 >= WIRE_QUIET_FROM);
+        send_ahead(pool);
+    }
+    assert_false(pool_may_send_ahead(pool, 0));
+    pool_renew(pool, 0); /* which has nothing to do then */
+    assert_false(pool_may_send_ahead(pool, 0));
+    assert_int_equal(pool_next_rings(pool, 0), 1 >= WIRE_QUIET_FROM);
+    pool_stop(pool);
+}
+
+static int64_t milliseconds(void)
+{
+    struct timespec now;
+    assert_int_equal(clock_gettime(CLOCK_MONOTONIC, &now), 0);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* The decoder answers four times in 45 ms, and rings 15 later, or not at all. */
+static void take_four_replies(const char *mode, int64_t at_least_ms)
+{
+    struct error err;
+    struct pool_event event;
+    struct pool *pool = start_in(mode, &(struct pool_options){.program = program,
+                                                              .count = 1,
+                                                              .memory_bytes = 1u << 30,
+                                                              .seconds = 10,
+                                                              .reply_bytes = 1u << 20,
+                                                              .file_bytes = 1u << 20});
+    struct buffer request = {0};
+    wire_write_frame_request(&request, &(struct wire_frame_request){.frame_index = 0});
+    int64_t began = milliseconds();
+    pool_send(pool, 0, &request, NULL, 0, true);
+    for (int i = 0; i < 3; i++)
+        pool_send_ahead(pool, 0, &request, NULL, 0);
+    for (int file = 0; file < 4; file++) {
+        do
+            assert_true(pool_wait(pool, 5000, NULL, 0, &event, &err));
+        while (event.kind == POOL_NOTHING);
+        assert_int_equal(event.kind, POOL_REPLY);
+        if (file == 0)
+            assert_in_range(milliseconds() - began, at_least_ms, 5000);
+        pool_release(pool, 0);
+    }
+    assert_int_equal(pool_idle_slot(pool), 0);
+    buffer_clear(&request);
+    pool_stop(pool);
+}
+
+static void replies_wait_for_the_ring_but_not_for_ever(void **state)
+{
+    (void)state;
+    take_four_replies("quiet", 60);
+    take_four_replies("silent", 100);
+}
+
+/* Whoever hears no requests any more is no decoder, whatever it has answered before. */
+static void a_decoder_that_closes_its_socket_is_ended_behind_its_answers(void **state)
+{
+    (void)state;
+    struct error err;
+    struct pool_event event;
+    struct pool *pool = start_busy("deaf", options_of(program));
+    assert_true(pool_wait(pool, 5000, NULL, 0, &event, &err));
+    assert_int_equal(event.kind, POOL_REPLY);
+    do
+        assert_true(pool_wait(pool, 5000, NULL, 0, &event, &err));
+    while (event.kind == POOL_NOTHING);
+    assert_int_equal(event.kind, POOL_DIED);
+    assert_string_equal(event.cause.code, CODE_DECODER_PROTOCOL);
+    pool_stop(pool);
+}
+
+static void rings_without_answers_meet_the_deadline(void **state)
+{
+    (void)state;
+    struct error err;
+    struct pool_event event;
+    struct pool *pool = start_busy("bells", options_of(program));
+    do
+        assert_true(pool_wait(pool, 5000, NULL, 0, &event, &err));
+    while (event.kind == POOL_NOTHING);
+    assert_int_equal(event.kind, POOL_DIED);
+    assert_string_equal(event.cause.code, CODE_LIMIT_TIME);
     pool_stop(pool);
 }
 
@@ -355,6 +448,10 @@ int main(void)
         cmocka_unit_test(a_file_sent_ahead_comes_next_and_has_its_own_time),
         cmocka_unit_test(a_death_is_that_of_the_earlier_file_alone),
         cmocka_unit_test(nothing_is_sent_ahead_to_a_decoder_that_will_be_replaced),
+        cmocka_unit_test(so_many_are_sent_ahead_and_no_more),
+        cmocka_unit_test(replies_wait_for_the_ring_but_not_for_ever),
+        cmocka_unit_test(a_decoder_that_closes_its_socket_is_ended_behind_its_answers),
+        cmocka_unit_test(rings_without_answers_meet_the_deadline),
         cmocka_unit_test(an_answer_nobody_asked_for_ends_the_decoder),
         cmocka_unit_test(limits_of_a_decoder_move_with_its_requests),
         cmocka_unit_test(a_decoder_that_is_not_confined_is_refused_if_it_must_be),

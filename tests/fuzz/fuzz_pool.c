@@ -73,7 +73,7 @@ static size_t take_messages(struct pool *pool, const uint8_t *bytes, size_t fed,
                 (length > 0 && memcmp(event.body, bytes + at + WIRE_HEADER_BYTES, length) != 0))
                 abort();
             fuzz_use(read_message(&event));
-            drop_handed(decoder);
+            replies_drop(&decoder->replies);
         } else if (before != STATE_STARTING || decoder->state != STATE_IDLE) {
             abort();
         } else {
@@ -111,6 +111,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     (void)close(ends[0]);
     (void)close(ends[1]);
-    buffer_clear(&decoder.in);
+    replies_clear(&decoder.replies);
     return 0;
 }

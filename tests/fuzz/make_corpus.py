@@ -215,8 +215,8 @@ def texts(corpus):
         corpus.add("pool", bytes([2, number * 7]) + message + messages[number - 1])
         corpus.add("pool", bytes([0x80, number]) + struct.pack("<IB", 0, 1) + message)
     # The two requests, without their headers: convert is in the order of wire_write_convert().
-    convert = struct.pack("<8BIdd6BIQQIIIQB", 0, 1, 1, 1, 1, 0, 3, 1, 1, 40, 400, 1, 1, 0, 0, 0, 3, 2, 4096, 1 << 28, 100, 1000, 64,
-                          1 << 20, 1)
+    convert = struct.pack("<I8BIdd6BIQQIIIIQQ2B", 7, 0, 1, 1, 1, 1, 0, 3, 1, 1, 40, 400, 1, 1, 0, 0, 0, 3, 2, 4096, 1 << 28, 100, 1000, 64,
+                          1000, 1 << 20, 1 << 30, 1, 1)
     corpus.add("wire", convert)
     corpus.add("wire", struct.pack("<IB", 3, 1))
 

@@ -112,7 +112,8 @@ void takeover_wait(void)
     int descriptors[WIRE_MAX_DESCRIPTORS];
     size_t received, count;
     struct error err;
-    while (wire_receive(WIRE_CONTROL_DESCRIPTOR, bytes, sizeof bytes, &received, descriptors, &count, &err) &&
+    while (wire_receive(WIRE_CONTROL_DESCRIPTOR, true, bytes, sizeof bytes, &received, descriptors, &count,
+                        &err) &&
            received > 0)
         continue;
     _exit(0);

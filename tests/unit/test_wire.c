@@ -133,7 +133,7 @@ static void convert_and_frame_come_back_as_written(void **state)
     (void)state;
     struct buffer message = {0};
     struct error err;
-    struct wire_convert convert = {.number = 77, .has_output = true}, convert_back;
+    struct wire_convert convert = {.number = 77, .has_output = true, .rings = true}, convert_back;
     convert.options = (struct options){.print_images = true,
                                        .pixel_scaling = PIXEL_SCALING_STORED,
                                        .window = WINDOW_VALUES,
@@ -166,7 +166,7 @@ static void convert_and_frame_come_back_as_written(void **state)
     assert_int_equal(convert_back.options.overlays, OVERLAYS_BURN);
     assert_true(convert_back.options.allow_truncated);
     assert_int_equal(convert_back.options.frame_number, 9);
-    assert_true(convert_back.has_output && convert_back.options.print_images);
+    assert_true(convert_back.has_output && convert_back.rings && convert_back.options.print_images);
     buffer_truncate(&message, 0);
     struct wire_frame frame = {.number = 78,
                                .frame_index = 4,
@@ -292,22 +292,37 @@ static void descriptors_travel_with_the_bytes(void **state)
     assert_int_equal(pipe(file), 0);
     assert_true(wire_send(pair[0], "abc", 3, file, 2, &err));
     char text[4] = "";
-    assert_true(wire_receive(pair[1], text, 3, &received, got, &count, &err));
+    assert_true(wire_receive(pair[1], true, text, 3, &received, got, &count, &err));
     assert_int_equal(received, 3);
     assert_int_equal(count, 2);
     assert_int_equal(write(got[1], "x", 1), 1);
     assert_int_equal(read(file[0], &byte, 1), 1);
     assert_int_equal(byte, 'x');
     (void)close(pair[0]);
-    assert_true(wire_receive(pair[1], text, 3, &received, got, &count, &err));
+    assert_true(wire_receive(pair[1], true, text, 3, &received, got, &count, &err));
     assert_int_equal(received, 0);
     assert_false(wire_send(pair[1], "abc", 3, NULL, 0, &err));
     assert_int_equal(err.kind, ERROR_RETRY);
 }
 
+static void frames_are_asked_for_where_all_are_wanted(void **state)
+{
+    (void)state;
+    struct options options = {.frames = FRAMES_ALL};
+    assert_false(wire_has_more_frames(&options, 0, 0));
+    assert_false(wire_has_more_frames(&options, 1, 0));
+    assert_true(wire_has_more_frames(&options, 3, 1));
+    assert_false(wire_has_more_frames(&options, 3, 2));
+    options.compatibility_niffler = true;
+    assert_false(wire_has_more_frames(&options, 3, 1));
+    options = (struct options){.frames = FRAMES_MIDDLE};
+    assert_false(wire_has_more_frames(&options, 3, 1));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(frames_are_asked_for_where_all_are_wanted),
         cmocka_unit_test(inspected_comes_back_as_written),
         cmocka_unit_test(a_message_cut_or_longer_is_refused),
         cmocka_unit_test(impossible_elements_are_refused),

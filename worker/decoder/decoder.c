@@ -36,6 +36,16 @@
 /* Bytes that a decoder keeps from file to file: those of the largest usual pictures. */
 #define HELD_MOST ((uint64_t)256 << 20)
 
+struct request {
+    enum wire_type type;
+    union {
+        struct wire_convert convert;
+        struct wire_frame_request frame;
+    };
+    int descriptors[WIRE_MAX_DESCRIPTORS];
+    size_t descriptor_count;
+};
+
 struct decoder {
     struct dicom *dcm;
     struct functional_groups groups;
@@ -49,8 +59,15 @@ struct decoder {
     struct options options; /* of the file at hand */
     int input;              /* of the file at hand; -1: none */
     bool has_image;         /* image_inspect() succeeded     */
+    uint32_t frames_there;  /* of the file at hand; as in wire_inspected */
+    bool awaits_frames;     /* more frames of it will be asked for       */
     struct buffer elements;
     struct buffer reply;
+
+    struct request kept[WIRE_AHEAD_MOST]; /* converts that came ahead: a ring */
+    unsigned kept_first, kept_count;
+    bool owes_ring;       /* the worker may have ceased to listen */
+    size_t unheard_bytes; /* in the pipe since then, or since the last ring */
 };
 
 static _Noreturn void leave(int status)
@@ -238,9 +255,22 @@ static void printable(char *text)
             *text = '?';
 }
 
+/* Wake the worker, which then reads all replies there are. */
+static void ring(struct decoder *dec)
+{
+    struct error err;
+    if (!wire_reply(WIRE_CONTROL_DESCRIPTOR, "", 1, &err))
+        leave(0);
+    dec->unheard_bytes = 0;
+    dec->owes_ring = dec->kept_count >= WIRE_QUIET_FROM;
+}
+
 static void send_reply(struct decoder *dec)
 {
     struct error err;
+    dec->unheard_bytes += dec->reply.length;
+    if (dec->owes_ring && dec->unheard_bytes > WIRE_UNHEARD_BYTES)
+        ring(dec);
     if (!wire_reply(WIRE_REPLY_DESCRIPTOR, dec->reply.data, dec->reply.length, &err))
         leave(0);
     buffer_truncate(&dec->reply, 0);
@@ -290,7 +320,7 @@ static void answer_convert(struct decoder *dec, const struct wire_convert *conve
     dec->input = input;
     dec->number = convert->number;
     dec->options = convert->options;
-    dec->has_image = false;
+    dec->has_image = dec->awaits_frames = false;
     extras_begin_file(&dec->extras);
     buffer_truncate(&dec->elements, 0);
     if (!inspect(dec, &inspected, &err))
@@ -300,10 +330,14 @@ static void answer_convert(struct decoder *dec, const struct wire_convert *conve
     inspected.elements_length = dec->elements.length;
     wire_write_inspected(&dec->reply, &inspected);
     send_reply(dec); /* at once: the worker builds the columns while the pixels are decoded */
-    if (inspected.frame_follows) {
-        answer_frame(dec, inspected.first_frame, output);
-        send_reply(dec);
-    }
+    if (dec->owes_ring && dec->kept_count < WIRE_QUIET_FROM)
+        ring(dec);
+    if (!inspected.frame_follows)
+        return;
+    answer_frame(dec, inspected.first_frame, output);
+    dec->frames_there = inspected.frames_there;
+    dec->awaits_frames = wire_has_more_frames(&dec->options, dec->frames_there, inspected.first_frame);
+    send_reply(dec);
 }
 
 static void answer_frame_request(struct decoder *dec, const struct wire_frame_request *request, int output)
@@ -311,31 +345,27 @@ static void answer_frame_request(struct decoder *dec, const struct wire_frame_re
     if (!dec->has_image || request->frame_index >= image_facts(dec->image)->frame_count)
         leave(EXIT_BUG);
     answer_frame(dec, request->frame_index, output);
+    dec->awaits_frames = wire_has_more_frames(&dec->options, dec->frames_there, request->frame_index);
     send_reply(dec);
 }
 
 /* ---- requests ---- */
 
-struct request {
-    enum wire_type type;
-    uint8_t body[WIRE_REQUEST_BYTES_MAX];
-    size_t length;
-    int descriptors[WIRE_MAX_DESCRIPTORS];
-    size_t descriptor_count;
-};
-
-/* At least `least` bytes, at most `most`; descriptors come with the first of a request. Returns how many. */
-static size_t receive(uint8_t *bytes, size_t least, size_t most, struct request *request)
+/* At least `least` bytes, at most `most`; descriptors come with the first of a request. Returns how many: 0
+ * where there is none and !waits. */
+static size_t receive(bool waits, uint8_t *bytes, size_t least, size_t most, struct request *request)
 {
     size_t done = 0;
     while (done < least) {
         int descriptors[WIRE_MAX_DESCRIPTORS];
         size_t received, count;
         struct error err;
-        if (!wire_receive(WIRE_CONTROL_DESCRIPTOR, bytes + done, most - done, &received, descriptors, &count,
-                          &err) ||
-            received == 0 || received == SIZE_MAX)
+        if (!wire_receive(WIRE_CONTROL_DESCRIPTOR, waits || done > 0, bytes + done, most - done, &received,
+                          descriptors, &count, &err) ||
+            received == 0)
             leave(0); /* the worker is gone */
+        if (received == SIZE_MAX)
+            return 0;
         if (count > 0) {
             memcpy(request->descriptors, descriptors, count * sizeof *descriptors);
             request->descriptor_count = count;
@@ -347,40 +377,79 @@ static size_t receive(uint8_t *bytes, size_t least, size_t most, struct request 
 
 /* Descriptors part what is received (unix(7)), and there is nothing behind a request without: what comes at
  * once is one request, or its beginning. */
-static void receive_request(struct request *request)
+static bool receive_request(bool waits, struct request *request)
 {
     uint8_t bytes[WIRE_HEADER_BYTES + WIRE_REQUEST_BYTES_MAX];
+    struct error err;
     request->descriptor_count = 0;
-    size_t done = receive(bytes, WIRE_HEADER_BYTES, sizeof bytes, request);
-    request->length =
+    size_t done = receive(waits, bytes, WIRE_HEADER_BYTES, sizeof bytes, request);
+    if (done == 0)
+        return false;
+    size_t body_length =
         (size_t)bytes[0] | (size_t)bytes[1] << 8 | (size_t)bytes[2] << 16 | (size_t)bytes[3] << 24;
-    request->type = bytes[4];
-    size_t length = WIRE_HEADER_BYTES + request->length;
-    if (request->length > sizeof request->body || done > length)
+    size_t length = WIRE_HEADER_BYTES + body_length;
+    if (body_length > WIRE_REQUEST_BYTES_MAX || done > length)
         leave(EXIT_BUG);
     if (done < length)
-        (void)receive(bytes + done, length - done, length - done, request);
-    memcpy(request->body, bytes + WIRE_HEADER_BYTES, request->length);
+        (void)receive(true, bytes + done, length - done, length - done, request);
+    const uint8_t *body = bytes + WIRE_HEADER_BYTES;
+    bool is_good = false;
+    request->type = bytes[4];
+    if (request->type == WIRE_CONVERT)
+        is_good = wire_read_convert(body, body_length, &request->convert, &err) &&
+                  request->descriptor_count == 1u + request->convert.has_output;
+    else if (request->type == WIRE_FRAME_REQUEST)
+        is_good = wire_read_frame_request(body, body_length, &request->frame, &err) &&
+                  request->descriptor_count == request->frame.has_output;
+    if (!is_good)
+        leave(EXIT_BUG);
+    return true;
 }
 
-static void answer(struct decoder *dec, struct request *request)
+static void keep(struct decoder *dec, const struct request *request)
 {
-    struct wire_convert convert;
-    struct wire_frame_request frame;
-    struct error err;
+    if (dec->kept_count == WIRE_AHEAD_MOST)
+        leave(EXIT_BUG);
+    dec->kept[(dec->kept_first + dec->kept_count++) % WIRE_AHEAD_MOST] = *request;
+    if (request->convert.rings && !dec->owes_ring)
+        dec->unheard_bytes = 0;
+    dec->owes_ring |= request->convert.rings;
+}
+
+/* What is to be done next: frames of the file at hand, then the next file. */
+static void next_request(struct decoder *dec, struct request *request)
+{
+    for (;;) {
+        bool can_begin = dec->kept_count > 0 && !dec->awaits_frames;
+        if (can_begin && dec->kept_count > WIRE_QUIET_FROM)
+            break; /* so many that no ring is due behind the next: what more there is can wait in the socket
+                    */
+        bool is_there = receive_request(!can_begin && !dec->owes_ring, request);
+        if (!is_there && can_begin)
+            break;
+        if (!is_there) {
+            ring(dec);
+            (void)receive_request(true, request);
+        }
+        if (request->type == WIRE_FRAME_REQUEST)
+            return;
+        keep(dec, request);
+    }
+    *request = dec->kept[dec->kept_first];
+    dec->kept_first = (dec->kept_first + 1) % WIRE_AHEAD_MOST;
+    dec->kept_count--;
+}
+
+static void answer(struct decoder *dec, const struct request *request)
+{
     int output = -1;
     last_words_forget();
-    if (request->type == WIRE_CONVERT && wire_read_convert(request->body, request->length, &convert, &err) &&
-        request->descriptor_count == 1u + convert.has_output) {
-        output = convert.has_output ? request->descriptors[1] : -1;
-        answer_convert(dec, &convert, request->descriptors[0], output);
-    } else if (request->type == WIRE_FRAME_REQUEST &&
-               wire_read_frame_request(request->body, request->length, &frame, &err) &&
-               request->descriptor_count == frame.has_output) {
-        output = frame.has_output ? request->descriptors[0] : -1;
-        answer_frame_request(dec, &frame, output);
+    if (request->type == WIRE_CONVERT) {
+        output = request->convert.has_output ? request->descriptors[1] : -1;
+        answer_convert(dec, &request->convert, request->descriptors[0], output);
     } else {
-        leave(EXIT_BUG);
+        output = request->frame.has_output ? request->descriptors[0] : -1;
+        answer_frame_request(dec, &request->frame, output);
     }
     if (output >= 0)
         (void)close(output);
@@ -421,7 +490,7 @@ int main(int argc, char **argv)
     send_reply(&dec);
     for (;;) {
         struct request request;
-        receive_request(&request);
+        next_request(&dec, &request);
         answer(&dec, &request);
     }
 }

@@ -5,8 +5,11 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "worker/wire.h"
+
 #define STACK_BYTES ((rlim_t)8 << 20)
-#define DESCRIPTORS 16 /* 0 to 4, an input, an output, and those of the next request */
+/* 0 to 4, an input, an output, those of the requests that came ahead, and of one more. */
+#define DESCRIPTORS (WIRE_FREE_DESCRIPTOR + (2 + WIRE_AHEAD_MOST) * WIRE_MAX_DESCRIPTORS)
 
 /* The soft limit; the hard one becomes the same unless `may_rise`: then whoever started us may raise it
  * again, and so may we, if it were not for seccomp. */
