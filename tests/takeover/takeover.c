@@ -91,12 +91,13 @@ bool __wrap_pngout_write(struct pngout *png, int descriptor, const struct pngout
 
 bool __wrap_wire_reply(int pipe, const void *bytes, size_t length, struct error *err)
 {
-    for (const struct answer *answer = answers; answer->name != NULL; answer++)
+    bool is_reply = pipe == WIRE_REPLY_DESCRIPTOR; /* and no ring */
+    for (const struct answer *answer = answers; answer->name != NULL && is_reply; answer++)
         if (strcmp(answer->name, scene.name) == 0) {
             answer->send(bytes, length);
             return true;
         }
-    return takeover_answer(bytes, length) || __real_wire_reply(pipe, bytes, length, err);
+    return (is_reply && takeover_answer(bytes, length)) || __real_wire_reply(pipe, bytes, length, err);
 }
 
 void takeover_send(const void *bytes, size_t length)
