@@ -429,11 +429,12 @@ static void next_request(struct decoder *dec, struct request *request)
             break;
         if (!is_there) {
             ring(dec);
-            (void)receive_request(true, request);
+            is_there = receive_request(true, request);
         }
-        if (request->type == WIRE_FRAME_REQUEST)
+        if (is_there && request->type == WIRE_FRAME_REQUEST)
             return;
-        keep(dec, request);
+        if (is_there)
+            keep(dec, request);
     }
     *request = dec->kept[dec->kept_first];
     dec->kept_first = (dec->kept_first + 1) % WIRE_AHEAD_MOST;
