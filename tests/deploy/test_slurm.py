@@ -233,7 +233,7 @@ class Workers(fleet.FleetCase):
         self.assertAsExtracted()
         self.assertEqual(set(self.times_done(job).values()), {1})  # what was drained was not done again
         wait_until(lambda: self.slurm.details(tasks[0])["JobState"] == "RUNNING"
-                   and self.events(tasks[0], "kafka_assigned") >= 2, PATIENCE, "the worker is back")
+                   and self.events(tasks[0], "started") == 2, PATIENCE, "the worker is back")
         self.slurm.run("scancel", array)
         states = self.slurm.wait_for(PATIENCE, *tasks)
         self.assertEqual(states, ["CANCELLED"] * 2)
