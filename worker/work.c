@@ -192,7 +192,7 @@ static bool send_convert(struct work *work, int decoder, struct work_file *file,
     struct wire_convert convert = {.number = file->number,
                                    .options = file->task.options,
                                    .has_output = file->task.options.print_images,
-                                   .rings = is_ahead && pool_next_rings(work->pool, decoder)};
+                                   .rings = pool_next_rings(work->pool, decoder)};
     s->file = file;
     if (convert.has_output && !work_prepare_draft(work, s, err)) {
         work_drop_draft(s);
@@ -354,9 +354,7 @@ static bool fill_ahead(struct work *work, struct error *err)
 {
     for (int i = 0; i < (int)work->options.pool.count; i++) {
         const struct work_file *file = work_slot(work, i, 0)->file;
-        if (file != NULL &&
-            !wire_has_more_frames(&file->task.options, file->frames_there, file->frame_index) &&
-            !send_ahead(work, i, err))
+        if (file != NULL && !work_file_has_more_frames(file, file->frame_index) && !send_ahead(work, i, err))
             return false;
     }
     return true;

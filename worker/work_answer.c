@@ -148,12 +148,6 @@ static bool send_frame_request(struct work *work, int slot, uint32_t frame_index
     return true;
 }
 
-/* Whether a frame behind this one is wanted. */
-static bool has_more_frames(const struct work_file *file, uint32_t frame_index)
-{
-    return wire_has_more_frames(&file->task.options, file->frames_there, frame_index);
-}
-
 /* *more: another frame of this file is being decoded. */
 static bool take_frame(struct work *work, int slot, const struct wire_frame *in, bool *more,
                        struct error *err)
@@ -183,7 +177,7 @@ static bool take_frame(struct work *work, int slot, const struct wire_frame *in,
         fail_frame(file, in->frame_index, &in->failure, true);
         CRASH_POINT("worker.frame_failed");
     }
-    *more = has_more_frames(file, in->frame_index);
+    *more = work_file_has_more_frames(file, in->frame_index);
     if (!*more && file->missing.category != CATEGORY_NONE)
         fail_frame(file, file->frames_there, &file->missing, true);
     return !*more || send_frame_request(work, slot, in->frame_index + 1, err);
@@ -254,7 +248,7 @@ static bool take_reply(struct work *work, const struct pool_event *event, enum a
 static struct work_file *release_early(struct work *work, int slot)
 {
     const struct work_file *file = work_slot(work, slot, 0)->file;
-    bool waits = has_more_frames(file, file->frame_index);
+    bool waits = work_file_has_more_frames(file, file->frame_index);
     if (waits)
         work_take_back_ahead(work, slot);
     struct work_file *vacated = vacate(work, slot);

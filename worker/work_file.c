@@ -121,6 +121,11 @@ bool work_file_has_patient(const struct work_file *file)
     return file->identity.patient_id != NULL && !file->identity.patient_id_is_multiple;
 }
 
+bool work_file_has_more_frames(const struct work_file *file, uint32_t frame_index)
+{
+    return wire_has_more_frames(&file->task.options, file->frames_there, frame_index);
+}
+
 void work_file_check_unchanged(struct work_file *file)
 {
     struct stat now;

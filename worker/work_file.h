@@ -64,7 +64,11 @@ MUST_CHECK bool work_file_open(struct work_file *file, const struct files_roots 
 
 /* The columns and names are known (metadata.h's own copy is the next file's soon). */
 void work_file_keep_identity(struct work_file *file, const struct metadata_identity *from);
-bool work_file_has_patient(const struct work_file *file); /* PatientID is there, with one value */
+bool work_file_has_patient(const struct work_file *file);
+
+/* Whether another frame is wanted behind frame `frame_index`. */
+bool work_file_has_more_frames(const struct work_file *file,
+                               uint32_t frame_index); /* PatientID is there, with one value */
 
 /* A file that changed under the reader is neither the old nor the new one: its pictures are taken back, and
  * the record is a failure. */

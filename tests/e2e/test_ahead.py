@@ -60,6 +60,30 @@ class Ahead(harness.Case):
             self.assertPictures(expected, out)
         self.assertSameOutputs(*(os.path.join(self.out + decoders, "extracted-images") for decoders in ("1", "3")))
 
+    def test_they_are_sent_indeed(self):
+        """The worker has a file open from when it sends it until its answer is there."""
+        tiny.write(self.home, 4000)
+        run = harness.start("--UseProcesses", "1", home=self.home, out=self.out)
+        most = 0
+        while run.poll() is None:
+            most = max(most, self.inputs_open_in(run.pid))
+        self.assertEqual(run.wait(), 0, run.communicate())
+        # With one ahead it has two inputs open and two pictures, whose numbers may pass from one to the other while we look.
+        self.assertGreater(most, 4)
+
+    def inputs_open_in(self, process):
+        folder, count = "/proc/%d/fd" % process, 0
+        try:
+            names = os.listdir(folder)
+        except OSError:  # the run has ended
+            return 0
+        for name in names:
+            try:
+                count += os.readlink(os.path.join(folder, name)).endswith(".dcm")
+            except OSError:  # closed meanwhile
+                pass
+        return count
+
     def test_without_pictures_too(self):
         expected = self.write()
         self.extract("--DecoderProgram", CRASHING, "--UseProcesses", "1", "--PrintImages", "false", out=self.out, status=1)

@@ -75,6 +75,16 @@ static struct pool *start_in(const char *mode, const struct pool_options *option
     return pool;
 }
 
+static struct pool_event next_event(struct pool *pool)
+{
+    struct pool_event event;
+    struct error err;
+    do
+        assert_true(pool_wait(pool, 5000, NULL, 0, &event, &err));
+    while (event.kind == POOL_NOTHING);
+    return event;
+}
+
 /* Send one request, and return the event that ends it. */
 static struct pool_event outcome(struct pool *pool)
 {
@@ -233,9 +243,7 @@ static void a_death_is_that_of_the_earlier_file_alone(void **state)
     struct pool_event event;
     struct pool *pool = start_busy("hang", options_of(program));
     send_ahead(pool);
-    do
-        assert_true(pool_wait(pool, 5000, NULL, 0, &event, &err));
-    while (event.kind == POOL_NOTHING);
+    event = next_event(pool);
     assert_int_equal(event.kind, POOL_DIED);
     assert_string_equal(event.cause.code, CODE_LIMIT_TIME);
     for (int i = 0; i < 15; i++) { /* longer than the one ahead would have had */
@@ -286,8 +294,6 @@ static int64_t milliseconds(void)
 /* The decoder answers four times in 45 ms, and rings 15 later, or not at all. */
 static void take_four_replies(const char *mode, int64_t at_least_ms)
 {
-    struct error err;
-    struct pool_event event;
     struct pool *pool = start_in(mode, &(struct pool_options){.program = program,
                                                               .count = 1,
                                                               .memory_bytes = 1u << 30,
@@ -301,9 +307,7 @@ static void take_four_replies(const char *mode, int64_t at_least_ms)
     for (int i = 0; i < 3; i++)
         pool_send_ahead(pool, 0, &request, NULL, 0);
     for (int file = 0; file < 4; file++) {
-        do
-            assert_true(pool_wait(pool, 5000, NULL, 0, &event, &err));
-        while (event.kind == POOL_NOTHING);
+        struct pool_event event = next_event(pool);
         assert_int_equal(event.kind, POOL_REPLY);
         if (file == 0)
             assert_in_range(milliseconds() - began, at_least_ms, 5000);
@@ -330,9 +334,7 @@ static void a_decoder_that_closes_its_socket_is_ended_behind_its_answers(void **
     struct pool *pool = start_busy("deaf", options_of(program));
     assert_true(pool_wait(pool, 5000, NULL, 0, &event, &err));
     assert_int_equal(event.kind, POOL_REPLY);
-    do
-        assert_true(pool_wait(pool, 5000, NULL, 0, &event, &err));
-    while (event.kind == POOL_NOTHING);
+    event = next_event(pool);
     assert_int_equal(event.kind, POOL_DIED);
     assert_string_equal(event.cause.code, CODE_DECODER_PROTOCOL);
     pool_stop(pool);
@@ -341,12 +343,8 @@ static void a_decoder_that_closes_its_socket_is_ended_behind_its_answers(void **
 static void rings_without_answers_meet_the_deadline(void **state)
 {
     (void)state;
-    struct error err;
-    struct pool_event event;
     struct pool *pool = start_busy("bells", options_of(program));
-    do
-        assert_true(pool_wait(pool, 5000, NULL, 0, &event, &err));
-    while (event.kind == POOL_NOTHING);
+    struct pool_event event = next_event(pool);
     assert_int_equal(event.kind, POOL_DIED);
     assert_string_equal(event.cause.code, CODE_LIMIT_TIME);
     pool_stop(pool);

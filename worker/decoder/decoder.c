@@ -421,9 +421,9 @@ static void next_request(struct decoder *dec, struct request *request)
 {
     for (;;) {
         bool can_begin = dec->kept_count > 0 && !dec->awaits_frames;
+        /* So many that no ring is due behind the next: what more there is can wait in the socket. */
         if (can_begin && dec->kept_count > WIRE_QUIET_FROM)
-            break; /* so many that no ring is due behind the next: what more there is can wait in the socket
-                    */
+            break;
         bool is_there = receive_request(!can_begin && !dec->owes_ring, request);
         if (!is_there && can_begin)
             break;
