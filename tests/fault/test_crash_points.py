@@ -176,8 +176,8 @@ class Worker(crashing.CrashCase):
             if count % 2 == 0 and label not in self.FIRST:
                 self.ensure_job()
                 self.pass_on()
-            if label == "queue.given_alone":  # that is so from the second death on
-                for number_before in (2, 3):
+            if label == "queue.given_alone":  # from the second death on, and of so many files, where the job had few left
+                for number_before in (20, 21):
                     self.live("worker.task_read", number_before, self.start_victim, lambda process: self.ensure_job())
             self.killed_at = None
             self.live(label, number, self.start_victim, lambda process, label=label: self.poke(label, process))
