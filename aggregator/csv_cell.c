@@ -3,6 +3,7 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "common/eight.h"
 #include "common/shown.h"
 #include "common/utf8.h"
 
@@ -110,26 +111,32 @@ static bool is_plain(const char *text, size_t length, unsigned rules)
     return true;
 }
 
+/* Flag what is quoted or looked at one by one. */
+static uint64_t is_special(uint64_t bytes)
+{
+    return eight_not_printable(bytes) | eight_is(bytes, '"') | eight_is(bytes, ',');
+}
+
 void csv_append_cell_as(struct buffer *out, const char *text, size_t length, unsigned rules)
 {
-    /* Most cells are short plain ASCII: one pass without a branch decides that. */
-    unsigned special = 0, odd = 0;
-    for (size_t i = 0; i < length; i++) {
-        unsigned char c = (unsigned char)text[i];
-        special |=
-            (unsigned)(c == ',') | (unsigned)(c == '"') | (unsigned)(c == '\n') | (unsigned)(c == '\r');
-        odd |= (unsigned)(c < 0x20) | (unsigned)(c >= 0x7f);
-    }
     bool is_guarded = (rules & CSV_CELL_GUARDED) != 0 && is_formula(text, length);
-    if (special != 0)
+    bool is_quoted = false, is_odd = false;
+    if (eight_any(text, length, is_special)) { /* most cells are plain ASCII */
+        for (size_t i = 0; i < length; i++) {
+            unsigned char c = (unsigned char)text[i];
+            is_quoted |= c == ',' || c == '"' || c == '\n' || c == '\r';
+            is_odd |= c < 0x20 || c >= 0x7f;
+        }
+    }
+    if (is_quoted)
         buffer_append_char(out, '"');
     if (is_guarded)
         buffer_append_char(out, '\'');
-    if (special == 0 && (odd == 0 || is_plain(text, length, rules)))
+    if (!is_quoted && (!is_odd || is_plain(text, length, rules)))
         buffer_append(out, text, length);
     else
         append_escaped(out, text, length, rules);
-    if (special != 0)
+    if (is_quoted)
         buffer_append_char(out, '"');
 }
 

@@ -20,7 +20,7 @@
  * receiver that waits is woken for a lot of messages, or looks for itself every LINGER_MS. */
 #define LOTS_IN_CAPACITY 4
 #define LOT_MAX 64
-#define LINGER_MS 10
+#define LINGER_MS 50
 
 /* A message, in one of three lists: waiting, taken by the receiver, or given out and not yet acknowledged.
  * The last list exists only to free at close what nobody acknowledged; it is doubly linked because messages

@@ -58,14 +58,35 @@ static struct record_cell *add_cell(struct record *rec)
     return &rec->cells[rec->cell_count++];
 }
 
-void record_add_cell(struct record *rec, const char *column, size_t column_length, const char *value,
-                     size_t value_length)
+void record_begin_cell(struct record *rec, const char *column, size_t column_length)
 {
     struct record_cell *cell = add_cell(rec);
     cell->column = record_add_text(rec, column, column_length);
     cell->column_length = column_length;
-    cell->value = record_add_text(rec, value, value_length);
-    cell->value_length = value_length;
+    cell->value = rec->text.length;
+}
+
+void record_end_cell(struct record *rec)
+{
+    struct record_cell *cell = &rec->cells[rec->cell_count - 1];
+    cell->value_length = rec->text.length - cell->value;
+    if (cell->value_length > 0)
+        buffer_append_char(&rec->text, '\0');
+    else
+        cell->value = 0;
+}
+
+void record_drop_cell(struct record *rec)
+{
+    buffer_truncate(&rec->text, rec->cells[--rec->cell_count].column);
+}
+
+void record_add_cell(struct record *rec, const char *column, size_t column_length, const char *value,
+                     size_t value_length)
+{
+    record_begin_cell(rec, column, column_length);
+    buffer_append(&rec->text, value, value_length);
+    record_end_cell(rec);
 }
 
 struct record_frame *record_add_frame(struct record *rec)

@@ -78,6 +78,12 @@ static inline const char *record_text(const struct record *rec, size_t offset)
 void record_add_cell(struct record *rec, const char *column, size_t column_length, const char *value,
                      size_t value_length);
 
+/* The same in two steps: what is appended to rec->text between them is the value, of a column that has a
+ * name. record_drop_cell() takes the column back. */
+void record_begin_cell(struct record *rec, const char *column, size_t column_length);
+void record_end_cell(struct record *rec);
+void record_drop_cell(struct record *rec);
+
 /* Return the new last frame, zeroed but for the texts, which are empty. */
 struct record_frame *record_add_frame(struct record *rec);
 

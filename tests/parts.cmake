@@ -14,6 +14,7 @@ unit_test(nolink common base)
 target_link_options(test_nolink PRIVATE -Wl,--wrap=syscall)
 unit_test(hostile_paths common base)
 unit_test(buffer base)
+unit_test(eight)
 
 # One contract for every transport.
 add_executable(test_queue contract/test_queue.c)

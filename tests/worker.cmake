@@ -1,4 +1,6 @@
 unit_test(wire base)
+unit_test(ahead worker)
+unit_test(draft worker common base)
 unit_test(picture_check worker common base)
 unit_test(messages common base)
 unit_test(syncer worker common base)

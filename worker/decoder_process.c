@@ -84,6 +84,8 @@ bool decoder_process_start(struct decoder_process *process, const char *program,
               move_away(&socket[1]) && move_away(&pipe[1]);
     if (!ok)
         (void)error_errno(err, ERROR_FATAL, "cannot make a socket and a pipe for a decoder");
+    else
+        (void)fcntl(pipe[0], F_SETPIPE_SZ, WIRE_PIPE_BYTES); /* less is enough, too */
     ok = ok && spawn(program, limits, socket[1], pipe[1], &pid, err);
     close_if_open(&socket[1]);
     close_if_open(&pipe[1]);

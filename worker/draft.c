@@ -13,12 +13,12 @@
 #include "common/nolink.h"
 #include "common/outputs.h"
 
-void draft_drop(struct draft *draft, int output_dir)
+void draft_drop(struct draft *draft, const struct draft_output *output)
 {
     if (draft->descriptor < 0)
         return;
     (void)close(draft->descriptor);
-    (void)nolink_unlink(output_dir, draft->name, 0);
+    (void)nolink_unlink(output->incoming, draft->name, 0);
     draft->descriptor = -1;
 }
 
@@ -34,31 +34,45 @@ bool draft_can_grow(const struct draft *draft, uint64_t bytes)
            fdatasync(draft->descriptor) == 0;
 }
 
-bool draft_prepare(struct draft *draft, int output_dir, const char *name, struct error *err)
+/* The folder is not there, or another one is in its place. */
+static bool open_incoming(struct draft_output *output, struct error *err)
+{
+    if (output->incoming >= 0)
+        (void)close(output->incoming);
+    output->incoming = -1;
+    if (!files_make_folders(output->dir, OUTPUTS_INCOMING, err))
+        return false;
+    output->incoming = nolink_open(output->dir, OUTPUTS_INCOMING, O_PATH | O_DIRECTORY, 0);
+    return output->incoming >= 0;
+}
+
+bool draft_prepare(struct draft *draft, struct draft_output *output, const char *name, struct error *err)
 {
     if (draft->descriptor >= 0) {
         if (ftruncate(draft->descriptor, 0) == 0 && lseek(draft->descriptor, 0, SEEK_SET) == 0)
             return true;
-        draft_drop(draft, output_dir);
+        draft_drop(draft, output);
     }
-    (void)snprintf(draft->name, sizeof draft->name, OUTPUTS_INCOMING "/%s", name);
-    for (int attempt = 0; attempt < 2; attempt++) {
-        draft->descriptor = nolink_open(output_dir, draft->name, O_RDWR | O_CREAT | O_EXCL, 0666);
+    (void)snprintf(draft->name, sizeof draft->name, "%s", name);
+    for (int attempt = 0; attempt < 3; attempt++) { /* others may remove the folder, empty as it is */
+        if (output->incoming >= 0)
+            draft->descriptor = nolink_open(output->incoming, name, O_RDWR | O_CREAT | O_EXCL, 0666);
         if (draft->descriptor >= 0)
             return true;
-        if (errno != ENOENT || !files_make_folders(output_dir, OUTPUTS_INCOMING, err))
+        if ((output->incoming >= 0 && errno != ENOENT) || !open_incoming(output, err))
             break;
     }
     return error_errno(err, ERROR_RETRY, "cannot write to the output folder");
 }
 
-bool draft_publish(struct draft *draft, int output_dir, const char *path, bool is_synced, struct error *err)
+bool draft_publish(struct draft *draft, const struct draft_output *output, const char *path, bool is_synced,
+                   struct error *err)
 {
     int number = 0;
     if (is_synced && fdatasync(draft->descriptor) != 0)
         return error_errno(err, ERROR_RETRY, "cannot put a picture on disk");
     for (int attempt = 0; attempt < 2; attempt++) {
-        if (nolink_rename(output_dir, draft->name, path) == 0) {
+        if (nolink_rename_from(output->incoming, draft->name, output->dir, path) == 0) {
             (void)close(draft->descriptor);
             draft->descriptor = -1;
             return true;
@@ -66,7 +80,7 @@ bool draft_publish(struct draft *draft, int output_dir, const char *path, bool i
         number = errno;
         const char *slash = strrchr(path, '/');
         char *folder = slash != NULL ? xmemdup_text(path, (size_t)(slash - path)) : NULL;
-        bool made = number == ENOENT && folder != NULL && files_make_folders(output_dir, folder, err);
+        bool made = number == ENOENT && folder != NULL && files_make_folders(output->dir, folder, err);
         free(folder);
         if (!made)
             break;

@@ -1,7 +1,7 @@
 /* draft.h: a picture while a decoder writes it: a file of its own in OUTPUTS_INCOMING, renamed when
  * whole.
  *
- * A draft that nobody used is used for the next picture. All paths are below `output_dir`. */
+ * A draft that nobody used is used for the next picture. All paths are below the output folder. */
 #ifndef NIFFLER_WORKER_DRAFT_H
 #define NIFFLER_WORKER_DRAFT_H
 
@@ -9,7 +9,12 @@
 
 #include "common/error.h"
 
-#define DRAFT_NAME_SIZE 96
+#define DRAFT_NAME_SIZE 40
+
+struct draft_output {
+    int dir;      /* the output folder */
+    int incoming; /* OUTPUTS_INCOMING in it, open since there was a draft; -1 before */
+};
 
 struct draft {
     int descriptor; /* -1: none */
@@ -18,7 +23,8 @@ struct draft {
 
 /* See that there is an empty file to write to; `name` is for a new one, and unique among all workers of the
  * folder. Fails with ERROR_RETRY. */
-MUST_CHECK bool draft_prepare(struct draft *draft, int output_dir, const char *name, struct error *err);
+MUST_CHECK bool draft_prepare(struct draft *draft, struct draft_output *output, const char *name,
+                              struct error *err);
 
 /* Whether the storage has room for `bytes` and takes some: what a decoder says about it is not believed
  * alone. The content of the draft is spoilt. */
@@ -26,10 +32,10 @@ bool draft_can_grow(const struct draft *draft, uint64_t bytes);
 
 /* Move a whole picture to its place, making the folders it needs; `is_synced`: its content is put on disk
  * first, its name is not. Fails with ERROR_RETRY. */
-MUST_CHECK bool draft_publish(struct draft *draft, int output_dir, const char *path, bool is_synced,
-                              struct error *err);
+MUST_CHECK bool draft_publish(struct draft *draft, const struct draft_output *output, const char *path,
+                              bool is_synced, struct error *err);
 
 /* Remove it, if there is one. */
-void draft_drop(struct draft *draft, int output_dir);
+void draft_drop(struct draft *draft, const struct draft_output *output);
 
 #endif

@@ -81,7 +81,8 @@ static bool is_first_block(const struct metadata *md, const struct columns_range
         return false;
     for (; other < block; other++) {
         struct slice text = creator_text(&md->columns.nodes[md->columns.order[other]].element);
-        if (text.length == creator.length && memcmp(text.text, creator.text, text.length) == 0)
+        if (text.text != NULL && text.length == creator.length &&
+            memcmp(text.text, creator.text, text.length) == 0)
             return false;
     }
     return true;
@@ -120,27 +121,37 @@ static void append_name(struct metadata *md, const struct columns_range *range,
         append_private_name(md, range, node->element.tag);
 }
 
+/* The column's whole name; valid until md->name changes. */
+static struct slice name_of(struct metadata *md, const struct columns_range *range,
+                            const struct columns_node *node)
+{
+    if (md->name.length == 0 && node->entry != NULL)
+        return (struct slice){node->entry->keyword, strlen(node->entry->keyword)};
+    append_name(md, range, node);
+    return (struct slice){md->name.data, md->name.length};
+}
+
 /* ---- cells ---- */
 
-/* The column named in md->name with the text of md->value. */
-static void emit(const struct job *job, const struct wire_element *element)
+/* Whether there is no room for `wanted` bytes more, nor for any column from now on. A name repeats that of
+ * each sequence around it: a deep one with many elements makes a thousand bytes of each of theirs. */
+static bool is_full(const struct job *job, size_t wanted)
 {
     struct metadata *md = job->md;
-    /* A name repeats that of each sequence around it: a deep one with many elements makes a thousand bytes of
-     * each of theirs. */
     size_t used = job->rec->text.length + (job->tuples != NULL ? job->tuples->length : 0);
-    size_t wanted = md->name.length + md->value.length;
     md->is_full |= used > md->text_end || wanted > md->text_end - used;
-    if (md->is_full)
+    return md->is_full;
+}
+
+static void append_tuple(const struct job *job, struct slice name, const struct wire_element *element)
+{
+    struct metadata *md = job->md;
+    if (is_full(job, name.length + md->value.length))
         return;
-    if (job->tuples == NULL) {
-        record_add_cell(job->rec, md->name.data, md->name.length, md->value.data, md->value.length);
-        return;
-    }
     if (job->tuples->length > 1)
         buffer_append_text(job->tuples, ", ");
     buffer_append_char(job->tuples, '(');
-    python_append_text_repr(job->tuples, (struct slice){md->name.data, md->name.length});
+    python_append_text_repr(job->tuples, name);
     buffer_append_text(job->tuples, ", ");
     if (element != NULL)
         value_text_append_repr(job->tuples, element);
@@ -149,21 +160,44 @@ static void emit(const struct job *job, const struct wire_element *element)
     buffer_append_char(job->tuples, ')');
 }
 
-static void emit_value(const struct job *job, const struct wire_element *element)
+/* A column with the text of md->value. */
+static void emit(const struct job *job, struct slice name)
 {
-    buffer_truncate(&job->md->value, 0);
-    if (job->tuples == NULL)
-        value_text_append(&job->md->value, element, job->options->value_format,
-                          job->options->max_value_bytes);
-    emit(job, element);
+    const struct buffer *value = &job->md->value;
+    if (job->tuples != NULL)
+        append_tuple(job, name, NULL);
+    else if (!is_full(job, name.length + value->length))
+        record_add_cell(job->rec, name.text, name.length, value->data, value->length);
 }
 
-static void emit_empty_sequence(const struct job *job)
+/* A column with the text of the element, which is written to its place in the record at once. */
+static void emit_value(const struct job *job, struct slice name, const struct wire_element *element)
+{
+    if (job->tuples != NULL) {
+        buffer_truncate(&job->md->value, 0);
+        append_tuple(job, name, element);
+        return;
+    }
+    if (is_full(job, name.length))
+        return;
+    struct buffer *text = &job->rec->text;
+    size_t used = text->length;
+    record_begin_cell(job->rec, name.text, name.length);
+    size_t start = text->length;
+    value_text_append(text, element, job->options->value_format, job->options->max_value_bytes);
+    job->md->is_full = name.length + (text->length - start) > job->md->text_end - used;
+    if (job->md->is_full)
+        record_drop_cell(job->rec);
+    else
+        record_end_cell(job->rec);
+}
+
+static void emit_empty_sequence(const struct job *job, struct slice name)
 {
     buffer_truncate(&job->md->value, 0);
     if (job->options->value_format == VALUE_FORMAT_NIFFLER)
         buffer_append_text(&job->md->value, "[]");
-    emit(job, NULL);
+    emit(job, name);
 }
 
 /* A decoder may send an empty sequence either way. */
@@ -235,7 +269,7 @@ static void emit_condensed(const struct job *job, size_t from, size_t end)
     else
         buffer_append(&md->value, list.data, list.length);
     buffer_clear(&list);
-    emit(job, NULL);
+    emit(job, (struct slice){md->name.data, md->name.length});
 }
 
 static void flatten_items(const struct job *job, const struct columns_range *range, size_t index)
@@ -281,11 +315,11 @@ static void flatten(const struct job *job, size_t from, size_t end)
                 flatten_items(job, &range, index);
             continue;
         }
-        append_name(md, &range, &md->columns.nodes[index]);
+        struct slice name = name_of(md, &range, &md->columns.nodes[index]);
         if (is_empty_sequence(element))
-            emit_empty_sequence(job);
+            emit_empty_sequence(job, name);
         else
-            emit_value(job, element);
+            emit_value(job, name, element);
         buffer_truncate(&md->name, prefix);
     }
     columns_release(&md->columns, &range);

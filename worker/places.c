@@ -55,10 +55,11 @@ bool places_open(struct places **out, const char *input_root, const char *output
 static void clear(struct place *place)
 {
     close_if_open(&place->input_dir);
-    close_if_open(&place->output_dir);
+    close_if_open(&place->output.dir);
+    close_if_open(&place->output.incoming);
     free(place->key);
     free(place->synced);
-    *place = (struct place){.input_dir = -1, .output_dir = -1};
+    *place = (struct place){.input_dir = -1, .output = {-1, -1}};
 }
 
 void places_close(struct places *places)
@@ -91,7 +92,7 @@ static struct place *find(struct places *places, const char *key)
     }
     if (oldest == NULL || places->count < PLACES_MAX) {
         oldest = xcalloc(1, sizeof *oldest);
-        oldest->input_dir = oldest->output_dir = -1;
+        *oldest = (struct place){.input_dir = -1, .output = {-1, -1}};
         places->places = xrealloc_array(places->places, places->count + 1, sizeof *places->places);
         places->places[places->count++] = oldest;
     }
@@ -104,7 +105,7 @@ bool places_sync_name(struct place *place, const char *path, struct error *err)
     const char *slash = strrchr(path, '/');
     char *folder = xmemdup_text(path, slash != NULL ? (size_t)(slash - path) : 0);
     bool is_known = place->synced != NULL && strcmp(place->synced, folder) == 0;
-    bool ok = files_sync_folder(place->output_dir, path, !is_known, err);
+    bool ok = files_sync_folder(place->output.dir, path, !is_known, err);
     free(is_known || !ok ? folder : place->synced);
     if (ok && !is_known)
         place->synced = folder;
@@ -156,7 +157,7 @@ static bool open_folders(struct places *places, const struct task *task, struct 
 {
     int64_t now = meter_now_ms();
     if (files_open_folder_beneath(places->roots[0].descriptor, task->input, &place->input_dir, err) &&
-        files_open_folder_beneath(places->roots[1].descriptor, task->output, &place->output_dir, err)) {
+        files_open_folder_beneath(places->roots[1].descriptor, task->output, &place->output.dir, err)) {
         place->missing_ms = 0;
         places->is_moved = false; /* what is there now is the storage */
         return true;
@@ -187,7 +188,7 @@ bool places_use(struct places *places, const struct task *task, struct place **o
         place->key = xstrdup(key);
         places_look_again(place);
     }
-    if (place->output_dir < 0 && !open_folders(places, task, place, err)) {
+    if (place->output.dir < 0 && !open_folders(places, task, place, err)) {
         close_if_open(&place->input_dir);
         if (place->missing_ms == 0)
             clear(place);
@@ -220,7 +221,7 @@ bool places_is_over(struct place *place, const struct task *task)
         struct error ignored; /* what cannot be read says nothing: the task is done */
         bool found;
         (void)snprintf(path, sizeof path, JOB_CLOSED "/%s", task->job);
-        bool is_read = job_read_mark(place->output_dir, path, text, sizeof text, &found, &ignored);
+        bool is_read = job_read_mark(place->output.dir, path, text, sizeof text, &found, &ignored);
         place->closed_round = is_read && found ? strtoll(text, NULL, 10) : -1;
         place->checked_ms = now;
     }

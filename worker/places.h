@@ -7,6 +7,7 @@
 
 #include "common/error.h"
 #include "common/task.h"
+#include "worker/draft.h"
 
 #define PLACES_MAX 16
 
@@ -18,7 +19,7 @@
 
 struct place {
     int input_dir;
-    int output_dir;
+    struct draft_output output;
     unsigned users;
     char *key;    /* of the cache */
     char *synced; /* the folder that, with those above it, was put on disk last; NULL: none */

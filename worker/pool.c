@@ -261,6 +261,20 @@ static bool is_spent(const struct pool *pool, const struct decoder *decoder)
            decoder->process.is_stuck;
 }
 
+/* Whether its replies may lie in the pipe until it rings. */
+static bool is_quiet(const struct decoder *decoder)
+{
+    return decoder->ahead >= WIRE_QUIET_FROM && !decoder->has_frames && !decoder->has_rung;
+}
+
+bool pool_has_quiet(const struct pool *pool)
+{
+    for (unsigned i = 0; i < pool->options.count; i++)
+        if (is_quiet(&pool->decoders[i]))
+            return true;
+    return false;
+}
+
 bool pool_may_send_ahead(const struct pool *pool, int slot)
 {
     const struct decoder *decoder = &pool->decoders[slot];
@@ -391,12 +405,6 @@ static void hear(struct decoder *decoder)
         return;
     decoder->has_rung = true;
     decoder->is_deaf = received <= 0;
-}
-
-/* Whether its replies may lie in the pipe until it rings. */
-static bool is_quiet(const struct decoder *decoder)
-{
-    return decoder->ahead >= WIRE_QUIET_FROM && !decoder->has_frames && !decoder->has_rung;
 }
 
 /* Look at one decoder whose pipe polls readable. True when `event` is filled. */

@@ -74,6 +74,10 @@ bool pool_next_rings(const struct pool *pool, int slot);
 void pool_send_ahead(struct pool *pool, int slot, const struct buffer *request, const int *descriptors,
                      size_t descriptor_count);
 
+/* Whether a decoder has so much ahead that it is not listened to until it rings, which it does before that
+ * is done. */
+bool pool_has_quiet(const struct pool *pool);
+
 /* Whether a decoder has sent more than the message in the last event, or is gone: when it was asked nothing
  * more, that would be taken for its answer to the next request. */
 bool pool_has_more(const struct pool *pool, int slot);

@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 
+#include "common/eight.h"
 #include "common/utf8.h"
 
 /* How a VR is read. `width` of the numbers in bytes; `padding` of each value of a text in the dicom format.
@@ -455,10 +456,12 @@ static bool is_hidden(unsigned char c)
     return (c < 0x20 && c != '\t' && c != '\n' && c != '\r') || c == 0x7f;
 }
 
-/* Make control characters visible. Values are nearly always clean, so one look decides. */
+/* Make control characters visible. Values are nearly always plain ASCII, so one look decides. */
 static void show_hidden(struct buffer *out, size_t start)
 {
     size_t first = start;
+    if (!eight_any(out->data + start, out->length - start, eight_not_printable))
+        return;
     while (first < out->length && !is_hidden((unsigned char)out->data[first]))
         first++;
     if (first == out->length)

@@ -180,10 +180,15 @@ static const uint8_t *take(struct reader *in, size_t count)
     return in->bytes + in->at - count;
 }
 
+static uint32_t u32_at(const uint8_t *p)
+{
+    return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+}
+
 static uint32_t get_u32(struct reader *in)
 {
     const uint8_t *p = take(in, 4);
-    return p == NULL ? 0 : (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+    return p == NULL ? 0 : u32_at(p);
 }
 
 static uint64_t get_u64(struct reader *in)
@@ -377,9 +382,11 @@ void wire_failure_from_error(struct wire_failure *failure, const struct error *e
 
 /* ---- elements ---- */
 
+#define ELEMENT_BYTES 24 /* before its value */
+
 void wire_append_element(struct buffer *out, const struct wire_element *element)
 {
-    char *place = buffer_reserve(out, 24 + (size_t)element->length);
+    char *place = buffer_reserve(out, ELEMENT_BYTES + (size_t)element->length);
     unsigned char *p = (unsigned char *)place;
     p[0] = (unsigned char)element->kind;
     p[1] = element->flags;
@@ -393,24 +400,24 @@ void wire_append_element(struct buffer *out, const struct wire_element *element)
     for (int i = 0; i < 8; i++)
         p[12 + i] = (unsigned char)(element->full_length >> (8 * i));
     if (element->length > 0)
-        memcpy(p + 24, element->bytes, element->length);
-    out->length += 24 + (size_t)element->length;
+        memcpy(p + ELEMENT_BYTES, element->bytes, element->length);
+    out->length += ELEMENT_BYTES + (size_t)element->length;
 }
 
 bool wire_next_element(const uint8_t *bytes, size_t length, size_t *at, struct wire_element *element)
 {
     struct reader in = {bytes, length, *at, false};
-    const uint8_t *p = take(&in, 4);
+    const uint8_t *p = take(&in, ELEMENT_BYTES);
     if (p == NULL)
         return false;
     element->kind = p[0];
     element->flags = p[1];
     element->vr[0] = (char)p[2];
     element->vr[1] = (char)p[3];
-    element->tag = get_u32(&in);
-    element->depth = get_u32(&in);
-    element->full_length = get_u64(&in);
-    element->length = get_u32(&in);
+    element->tag = u32_at(p + 4);
+    element->depth = u32_at(p + 8);
+    element->full_length = u32_at(p + 12) | (uint64_t)u32_at(p + 16) << 32;
+    element->length = u32_at(p + 20);
     element->bytes = take(&in, element->length);
     *at = in.at;
     return !in.bad;

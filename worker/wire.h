@@ -20,8 +20,8 @@
  * file before have been asked for; a worker that will not do so ends the decoder. One that has sent so many
  * (`rings`) sleeps on until it hears one byte through the socket, the ring: it need not be woken for each
  * reply. A decoder that has had a convert with `rings` rings behind the first `inspected` that leaves it
- * fewer than WIRE_QUIET_FROM converts; when it would wait; before what does not fit into the pipe beside the
- * replies that may still be in there.
+ * fewer than WIRE_QUIET_FROM converts; when it would wait; before what may not fit into the pipe beside the
+ * replies that may still be in there: pages of a pipe need not be full, so half of its bytes are counted on.
  *
  * The decoder is not trusted: every reply is checked in full by wire_read_*(), and anything that does
  * not parse to the last byte is a protocol error, upon which the decoder is killed (pool.h). */
@@ -50,9 +50,9 @@ enum wire_type {
 #define WIRE_READY_BYTES (5 * CONFINEMENT_PARTS + 4) /* behind its header */
 #define WIRE_REQUEST_BYTES_MAX 256 /* the longest request: convert with its options (under 100 bytes) */
 
-#define WIRE_AHEAD_MOST 8         /* converts that a decoder may be sent behind the one it is at */
-#define WIRE_QUIET_FROM 2         /* those from which on the worker waits for a ring */
-#define WIRE_UNHEARD_BYTES 32768u /* replies that a pipe holds without anybody reading them */
+#define WIRE_AHEAD_MOST 16     /* converts that a decoder may be sent behind the one it is at */
+#define WIRE_QUIET_FROM 2      /* those from which on the worker waits for a ring */
+#define WIRE_PIPE_BYTES 131072 /* of the pipe, where the system gives so much */
 
 /* The descriptors of a decoder when it starts. */
 #define WIRE_CONTROL_DESCRIPTOR 3

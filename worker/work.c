@@ -23,7 +23,6 @@
  * one does not wait for long while other decoders become idle. Being woken is no part of the time of a larger
  * one. */
 #define AHEAD_BYTES_MAX ((uint64_t)1 << 20)
-#define AHEAD_MS 8 /* worth of work that a decoder is sent ahead, beyond one file */
 
 /* ---- drafts ---- */
 
@@ -31,9 +30,9 @@ void work_drop_draft(struct slot *slot)
 {
     if (slot->place == NULL)
         return;
-    draft_drop(&slot->draft, slot->place->output_dir);
+    draft_drop(&slot->draft, &slot->place->output);
     /* The last one out takes the folder along; where another worker is in it, this fails, and shall. */
-    (void)nolink_unlink(slot->place->output_dir, OUTPUTS_INCOMING, AT_REMOVEDIR);
+    (void)nolink_unlink(slot->place->output.dir, OUTPUTS_INCOMING, AT_REMOVEDIR);
     places_release(slot->place);
     slot->place = NULL;
 }
@@ -48,7 +47,7 @@ bool work_prepare_draft(struct work *work, struct slot *slot, struct error *err)
         place->users++;
     }
     (void)snprintf(name, sizeof name, "%s-%llx", work->id, (unsigned long long)work->drafts++);
-    bool ok = draft_prepare(&slot->draft, place->output_dir, name, err);
+    bool ok = draft_prepare(&slot->draft, &place->output, name, err);
     CRASH_POINT("worker.draft_made");
     return ok;
 }
@@ -312,27 +311,11 @@ static bool next_file(struct work *work, int *slot, struct work_file **file, str
     return true;
 }
 
-/* Being woken is little of the time of files that take long, and what waits behind them would wait longer
- * than other decoders might take to become idle. */
-static unsigned ahead_most(struct line *line)
-{
-    int64_t now = meter_now_ms(), elapsed = now - line->paced_ms;
-    if (elapsed < AHEAD_MS)
-        return line->ahead_most;
-    int64_t in_that_time = (int64_t)line->done * AHEAD_MS / elapsed;
-    line->ahead_most = in_that_time < 1                 ? 1
-                       : in_that_time < WIRE_AHEAD_MOST ? (unsigned)in_that_time
-                                                        : WIRE_AHEAD_MOST;
-    line->done = 0;
-    line->paced_ms = now;
-    return line->ahead_most;
-}
-
 /* Where the decoder is at small files it is sent its next ones now, and need not be woken for them. */
 static bool send_ahead(struct work *work, int decoder, struct error *err)
 {
     struct line *line = &work->lines[decoder];
-    unsigned most = ahead_most(line);
+    unsigned most = ahead_most(&line->ahead, work->ahead_limit, meter_now_ms());
     while (line->count <= most &&
            work_slot(work, decoder, line->count - 1)->file->rec.size_bytes <= AHEAD_BYTES_MAX &&
            !work->is_stopping && work->probe.state == PROBE_NONE &&
@@ -435,11 +418,10 @@ bool work_open(struct work **out, const struct work_options *options, struct err
     *out = NULL;
     work->options = *options;
     work->lines = xcalloc(options->pool.count, sizeof *work->lines);
-    for (unsigned i = 0; i < options->pool.count; i++) {
-        work->lines[i].ahead_most = 1;
+    for (unsigned i = 0; i < options->pool.count; i++)
         for (unsigned n = 0; n < WORK_LINE_SLOTS; n++)
             work->lines[i].slots[n].draft.descriptor = -1;
-    }
+    work->ahead_limit = ahead_limit(options->pool.count);
     work_probe_init(work);
     /* Names of drafts only: unique among the workers that share an output folder. */
     if (getrandom(&id, sizeof id, 0) != sizeof id)
@@ -506,10 +488,13 @@ static bool wait_for_event(struct work *work, int timeout_ms, struct error *err)
     bool wants_tasks = !work->is_stopping && work->probe.state == PROBE_NONE && !work->is_alone &&
                        !work->is_full && !work->waits_for_storage && work->lone.first == NULL &&
                        pool_idle_slot(work->pool) >= 0 && !queue_is_finished(work->options.tasks);
-    bool is_answered = queue_is_durable(work->options.results);
+    /* What a decoder that is quiet will soon wake us for, need not wake us before. */
+    bool listens = !pool_has_quiet(work->pool);
+    bool is_answered = listens && queue_is_durable(work->options.results);
+    bool is_synced = listens && work->syncing.count > 0;
     int others[] = {work->options.stop_descriptor, wants_tasks ? queue_descriptor(work->options.tasks) : -1,
                     is_answered ? queue_descriptor(work->options.results) : -1,
-                    work->syncing.count > 0 ? syncer_descriptor(work->syncer) : -1};
+                    is_synced ? syncer_descriptor(work->syncer) : -1};
     if (!pool_wait(work->pool, work_sync_timeout_ms(work, timeout_ms), others, 4, &event, err))
         return false;
     if (event.kind == POOL_DESCRIPTOR && event.slot == 0)

@@ -22,7 +22,7 @@ static struct work_file *vacate(struct work *work, int decoder)
         work->is_alone = false;
     line->first = (line->first + 1) % WORK_LINE_SLOTS;
     line->count--;
-    line->done++;
+    line->ahead.done++;
     if (line->count > 0) /* whose answer may have come together with this one's: METRICS_DECODE is no finer */
         work_slot(work, decoder, 0)->file->asked_ms = slot->idle_since_ms;
     else
@@ -119,7 +119,7 @@ static bool take_picture(struct work *work, int slot, const struct wire_frame *i
     bool is_synced = work->options.durability == DURABILITY_FILE;
     struct draft *draft = &work_slot(work, slot, 0)->draft;
     if (!picture_check(draft->descriptor, in, &file->task.options, err) ||
-        !draft_publish(draft, file->place->output_dir, path, is_synced, err) ||
+        !draft_publish(draft, &file->place->output, path, is_synced, err) ||
         (is_synced && !places_sync_name(file->place, path, err)))
         return false;
     CRASH_POINT("worker.picture_published");

@@ -12,7 +12,7 @@
  * work; and while twice as many wait, no file is begun: what a worker holds does not depend on how slow a
  * disk is. */
 #define SYNC_EVERY_MS 100
-#define SYNC_RECORDS 64
+#define SYNC_RECORDS 128
 #define SYNC_RECORDS_A_DECODER 8
 #define SYNC_BYTES ((size_t)4 << 20)
 
@@ -215,10 +215,10 @@ void work_begin_sync(struct work *work)
     size_t count = 0;
     for (const struct pending *pending = unsynced->first; pending != NULL; pending = pending->next) {
         size_t i = 0;
-        while (i < count && folders[i] != pending->place->output_dir)
+        while (i < count && folders[i] != pending->place->output.dir)
             i++;
         if (i == count)
-            folders[count++] = pending->place->output_dir;
+            folders[count++] = pending->place->output.dir;
     }
     syncer_begin(work->syncer, folders, count);
     free(folders);

@@ -137,7 +137,7 @@ void work_file_check_unchanged(struct work_file *file)
     bool is_over = places_is_over(file->place, &file->task);
     for (size_t i = 0; i < file->rec.frame_count && !is_over; i++)
         if (file->rec.frames[i].png != 0)
-            (void)nolink_unlink(file->place->output_dir, record_text(&file->rec, file->rec.frames[i].png), 0);
+            (void)nolink_unlink(file->place->output.dir, record_text(&file->rec, file->rec.frames[i].png), 0);
     file->rec.frame_count = 0;
     verdict_fail(&file->rec, CATEGORY_NOT_USABLE, CODE_INPUT_CHANGED, "the file changed while it was read");
 }
@@ -152,8 +152,8 @@ bool work_file_copy_failed(struct work_file *file, struct naming *naming, bool i
     naming_failed_path(naming, path, file->task.path, rec->category);
     const char *text = buffer_text(path);
     char *folder = xmemdup_text(text, (size_t)(strrchr(text, '/') - text));
-    bool ok = files_make_folders(file->place->output_dir, folder, err) &&
-              files_copy(file->input, file->place->output_dir, text, is_synced, err) &&
+    bool ok = files_make_folders(file->place->output.dir, folder, err) &&
+              files_copy(file->input, file->place->output.dir, text, is_synced, err) &&
               (!is_synced || places_sync_name(file->place, text, err));
     free(folder);
     if (!ok && err->kind == ERROR_INPUT)
@@ -170,7 +170,7 @@ static bool spill(const struct work_file *file, const char *path, const struct b
                   struct error *err)
 {
     struct files_draft draft = {0};
-    int dir = file->place->output_dir;
+    int dir = file->place->output.dir;
     if (!files_make_folders(dir, JOB_RECORDS, err) || !files_draft_begin(&draft, dir, path, true, err))
         return false;
     (void)fwrite(json->data, 1, json->length, draft.stream); /* files_draft_finish() tells */

@@ -4,6 +4,7 @@
 #define NIFFLER_WORKER_WORK_INTERNAL_H
 
 #include "common/job.h"
+#include "worker/ahead.h"
 #include "worker/draft.h"
 #include "worker/storm.h"
 #include "worker/syncer.h"
@@ -24,9 +25,7 @@ struct slot {
 struct line {
     struct slot slots[WORK_LINE_SLOTS]; /* a ring */
     unsigned first, count;
-    unsigned ahead_most; /* how many to send ahead, by the pace of those before */
-    unsigned done;       /* files since paced_ms */
-    int64_t paced_ms;
+    struct ahead ahead;
 };
 
 /* Whether the decoders themselves are broken, when most files crash them. While it is not PROBE_NONE no file
@@ -58,8 +57,9 @@ struct work {
     struct places *places;
     struct files_roots link_rules;
     int *link_roots;
-    struct line *lines; /* of each decoder */
-    unsigned busy;      /* decoders that have a file */
+    struct line *lines;   /* of each decoder */
+    unsigned ahead_limit; /* of each */
+    unsigned busy;        /* decoders that have a file */
     struct work_list spare;
     struct work_list lone; /* to be tried again, alone */
     struct work_list held; /* to be begun again: met a storage that failed; were behind one that crashed */

@@ -282,7 +282,7 @@ static void frames_of_the_file_at_hand_come_before_the_next_file(void **state)
     }
 }
 
-/* A pipe holds 65,536 bytes, which are too few for four of these. */
+/* The pipe holds 131,072 bytes, which are too few for seven of these. */
 static void long_replies_are_rung_for_before_the_pipe_is_full(void **state)
 {
     struct scene *scene = *state;

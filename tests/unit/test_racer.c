@@ -149,11 +149,13 @@ static bool try_copy(const struct place *place, int input)
 static bool try_picture(const struct place *place)
 {
     struct draft draft = {.descriptor = -1};
+    struct draft_output output = {.dir = place->out, .incoming = -1};
     struct error err;
-    bool ok = draft_prepare(&draft, place->out, "picture", &err) &&
-              write(draft.descriptor, "inside", 6) == 6 &&
-              draft_publish(&draft, place->out, "sub/picture.png", false, &err);
-    draft_drop(&draft, place->out);
+    bool ok = draft_prepare(&draft, &output, "picture", &err) && write(draft.descriptor, "inside", 6) == 6 &&
+              draft_publish(&draft, &output, "sub/picture.png", false, &err);
+    draft_drop(&draft, &output);
+    if (output.incoming >= 0)
+        (void)close(output.incoming);
     return ok;
 }
 

@@ -172,7 +172,7 @@ static void look_at_limits(void)
     file = fopen("/proc/self/oom_score_adj", "re");
     bool ok = file != NULL && fgets(score, sizeof score, file) != NULL && strtol(score, NULL, 10) >= 800;
     ok = ok && fcntl(high, F_GETFD) < 0 && errno == EBADF;
-    ok = ok && is_limited(RLIMIT_CORE, 0) && is_limited(RLIMIT_NPROC, 0) && is_limited(RLIMIT_NOFILE, 25) &&
+    ok = ok && is_limited(RLIMIT_CORE, 0) && is_limited(RLIMIT_NPROC, 0) && is_limited(RLIMIT_NOFILE, 41) &&
          is_limited(RLIMIT_FSIZE, 1000) && is_limited(RLIMIT_MEMLOCK, 0) && is_limited(RLIMIT_MSGQUEUE, 0);
     ok = ok && prctl(PR_GET_DUMPABLE) == 0 && prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1 &&
          getpgrp() == getpid();

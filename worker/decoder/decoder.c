@@ -10,6 +10,7 @@
  * request that no worker of ours sends; a signal is a crash, or the end by its confinement (SIGSYS), which
  * costs the file at hand. */
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <malloc.h>
 #include <signal.h>
@@ -68,6 +69,7 @@ struct decoder {
     unsigned kept_first, kept_count;
     bool owes_ring;       /* the worker may have ceased to listen */
     size_t unheard_bytes; /* in the pipe since then, or since the last ring */
+    size_t unheard_most;  /* what the pipe holds for certain */
 };
 
 static _Noreturn void leave(int status)
@@ -269,7 +271,7 @@ static void send_reply(struct decoder *dec)
 {
     struct error err;
     dec->unheard_bytes += dec->reply.length;
-    if (dec->owes_ring && dec->unheard_bytes > WIRE_UNHEARD_BYTES)
+    if (dec->owes_ring && dec->unheard_bytes > dec->unheard_most)
         ring(dec);
     if (!wire_reply(WIRE_REPLY_DESCRIPTOR, dec->reply.data, dec->reply.length, &err))
         leave(0);
@@ -482,6 +484,8 @@ int main(int argc, char **argv)
     struct decoder dec = {.dcm = dicom_new(), .input = -1};
     make_parts(&dec);
     dec.memory_bytes = memory_bytes;
+    const int pipe_bytes = fcntl(WIRE_REPLY_DESCRIPTOR, F_GETPIPE_SZ);
+    dec.unheard_most = pipe_bytes > 0 ? (size_t)pipe_bytes / 2 : 0;
     const struct sandbox_limits limits = {memory_bytes, (uint32_t)cpu_seconds, file_bytes};
     if (!sandbox_enter(&limits, (pid_t)worker, WIRE_FREE_DESCRIPTOR, &confinement, &err)) {
         (void)fprintf(stderr, "niffler-png-decoder: %s\n", err.text);
