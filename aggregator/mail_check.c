@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "aggregator/curl_library.h"
 #include "aggregator/mail.h"
 #include "common/log.h"
 
@@ -100,6 +101,8 @@ static bool check_url(const char *text, struct error *err)
     for (const char *c = text; *c != '\0'; c++)
         if ((unsigned char)*c <= ' ' || (unsigned char)*c >= 0x7f)
             return error_set(err, ERROR_FATAL, "SmtpUrl: blanks and control characters are not allowed");
+    if (!curl_library_load(err))
+        return false;
     url = curl_url();
     if (url == NULL || curl_url_set(url, CURLUPART_URL, text, 0) != CURLUE_OK ||
         !has_part(url, CURLUPART_HOST)) {

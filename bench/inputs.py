@@ -143,7 +143,7 @@ class Inputs:
         taken = [elements_of(path) for path in sources]
         files = [os.path.join(home, "%s%04d.dcm" % (kind, number)) for number in range(COPIES[kind])]
         for number, path in enumerate(files):
-            self.copy(taken[number % len(taken)], number, path)
+            self.copy(taken[number * len(taken) // len(files)], number, path)
         return home, files, what
 
     @staticmethod

@@ -149,21 +149,14 @@ int nolink_mkdir(int dir, const char *path, mode_t mode)
     return result;
 }
 
-int nolink_rename_from(int folder, const char *name, int dir, const char *to)
-{
-    const char *to_name;
-    int to_folder = enter(dir, to, &to_name);
-    int result = is_entered(to_folder) ? renameat(folder, name, to_folder, to_name) : -1;
-    leave(dir, to_folder);
-    return result;
-}
-
 int nolink_rename(int dir, const char *from, const char *to)
 {
-    const char *name;
-    int folder = enter(dir, from, &name);
-    int result = is_entered(folder) ? nolink_rename_from(folder, name, dir, to) : -1;
-    leave(dir, folder);
+    const char *from_name, *to_name;
+    int from_folder = enter(dir, from, &from_name);
+    int to_folder = is_entered(from_folder) ? enter(dir, to, &to_name) : -1;
+    int result = is_entered(to_folder) ? renameat(from_folder, from_name, to_folder, to_name) : -1;
+    leave(dir, to_folder);
+    leave(dir, from_folder);
     return result;
 }
 

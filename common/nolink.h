@@ -24,7 +24,6 @@ int nolink_open_file(int dir, const char *path, int flags, mode_t mode);
 
 int nolink_mkdir(int dir, const char *path, mode_t mode);
 int nolink_rename(int dir, const char *from, const char *to);
-int nolink_rename_from(int folder, const char *name, int dir, const char *to); /* `name` lies in `folder` */
 int nolink_unlink(int dir, const char *path, int flags);
 
 /* Of a link, its own. */

@@ -10,8 +10,33 @@
 
 #include "common/alloc.h"
 #include "common/files.h"
+#include "common/meter.h"
 #include "common/nolink.h"
 #include "common/outputs.h"
+
+/* A folder is looked up by its name so often: what was moved away meanwhile gets no more pictures. */
+#define TARGET_MS 1000
+
+static void close_if_open(int *descriptor)
+{
+    if (*descriptor >= 0)
+        (void)close(*descriptor);
+    *descriptor = -1;
+}
+
+static void forget_target(struct draft_output *output)
+{
+    close_if_open(&output->target);
+    free(output->target_path);
+    output->target_path = NULL;
+}
+
+void draft_output_close(struct draft_output *output)
+{
+    close_if_open(&output->dir);
+    close_if_open(&output->incoming);
+    forget_target(output);
+}
 
 void draft_drop(struct draft *draft, const struct draft_output *output)
 {
@@ -37,9 +62,7 @@ bool draft_can_grow(const struct draft *draft, uint64_t bytes)
 /* The folder is not there, or another one is in its place. */
 static bool open_incoming(struct draft_output *output, struct error *err)
 {
-    if (output->incoming >= 0)
-        (void)close(output->incoming);
-    output->incoming = -1;
+    close_if_open(&output->incoming);
     if (!files_make_folders(output->dir, OUTPUTS_INCOMING, err))
         return false;
     output->incoming = nolink_open(output->dir, OUTPUTS_INCOMING, O_PATH | O_DIRECTORY, 0);
@@ -65,22 +88,43 @@ bool draft_prepare(struct draft *draft, struct draft_output *output, const char 
     return error_errno(err, ERROR_RETRY, "cannot write to the output folder");
 }
 
-bool draft_publish(struct draft *draft, const struct draft_output *output, const char *path, bool is_synced,
+/* The folder that the first `length` bytes of the path name; -1 with errno. */
+static int open_target(struct draft_output *output, const char *path, size_t length)
+{
+    int64_t now = meter_now_ms();
+    if (length == 0)
+        return output->dir;
+    bool is_known = output->target_path != NULL && now - output->target_ms < TARGET_MS &&
+                    strncmp(output->target_path, path, length) == 0 && output->target_path[length] == '\0';
+    if (is_known)
+        return output->target;
+    forget_target(output);
+    char *folder = xmemdup_text(path, length);
+    output->target = nolink_open(output->dir, folder, O_PATH | O_DIRECTORY, 0);
+    output->target_path = folder;
+    output->target_ms = now;
+    return output->target;
+}
+
+bool draft_publish(struct draft *draft, struct draft_output *output, const char *path, bool is_synced,
                    struct error *err)
 {
+    const char *slash = strrchr(path, '/');
+    size_t folder_length = slash != NULL ? (size_t)(slash - path) : 0;
+    const char *name = slash != NULL ? slash + 1 : path;
     int number = 0;
     if (is_synced && fdatasync(draft->descriptor) != 0)
         return error_errno(err, ERROR_RETRY, "cannot put a picture on disk");
     for (int attempt = 0; attempt < 2; attempt++) {
-        if (nolink_rename_from(output->incoming, draft->name, output->dir, path) == 0) {
-            (void)close(draft->descriptor);
-            draft->descriptor = -1;
+        int target = open_target(output, path, folder_length);
+        if (target >= 0 && renameat(output->incoming, draft->name, target, name) == 0) {
+            close_if_open(&draft->descriptor);
             return true;
         }
         number = errno;
-        const char *slash = strrchr(path, '/');
-        char *folder = slash != NULL ? xmemdup_text(path, (size_t)(slash - path)) : NULL;
-        bool made = number == ENOENT && folder != NULL && files_make_folders(output->dir, folder, err);
+        forget_target(output);
+        char *folder = xmemdup_text(path, folder_length);
+        bool made = number == ENOENT && folder_length > 0 && files_make_folders(output->dir, folder, err);
         free(folder);
         if (!made)
             break;

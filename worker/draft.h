@@ -11,10 +11,20 @@
 
 #define DRAFT_NAME_SIZE 40
 
+/* An output folder, and those in it that were used last: the pictures of a series go to one folder. */
 struct draft_output {
-    int dir;      /* the output folder */
-    int incoming; /* OUTPUTS_INCOMING in it, open since there was a draft; -1 before */
+    int dir;
+    int incoming;      /* OUTPUTS_INCOMING; -1: not open, as those below */
+    int target;        /* where the last picture went */
+    char *target_path; /* owned */
+    int64_t target_ms; /* since when it is open */
 };
+#define DRAFT_OUTPUT_INIT                       \
+    {                                           \
+        .dir = -1, .incoming = -1, .target = -1 \
+    }
+
+void draft_output_close(struct draft_output *output);
 
 struct draft {
     int descriptor; /* -1: none */
@@ -32,7 +42,7 @@ bool draft_can_grow(const struct draft *draft, uint64_t bytes);
 
 /* Move a whole picture to its place, making the folders it needs; `is_synced`: its content is put on disk
  * first, its name is not. Fails with ERROR_RETRY. */
-MUST_CHECK bool draft_publish(struct draft *draft, const struct draft_output *output, const char *path,
+MUST_CHECK bool draft_publish(struct draft *draft, struct draft_output *output, const char *path,
                               bool is_synced, struct error *err);
 
 /* Remove it, if there is one. */

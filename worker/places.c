@@ -55,11 +55,10 @@ bool places_open(struct places **out, const char *input_root, const char *output
 static void clear(struct place *place)
 {
     close_if_open(&place->input_dir);
-    close_if_open(&place->output.dir);
-    close_if_open(&place->output.incoming);
+    draft_output_close(&place->output);
     free(place->key);
     free(place->synced);
-    *place = (struct place){.input_dir = -1, .output = {-1, -1}};
+    *place = (struct place){.input_dir = -1, .output = DRAFT_OUTPUT_INIT};
 }
 
 void places_close(struct places *places)
@@ -92,7 +91,7 @@ static struct place *find(struct places *places, const char *key)
     }
     if (oldest == NULL || places->count < PLACES_MAX) {
         oldest = xcalloc(1, sizeof *oldest);
-        *oldest = (struct place){.input_dir = -1, .output = {-1, -1}};
+        *oldest = (struct place){.input_dir = -1, .output = DRAFT_OUTPUT_INIT};
         places->places = xrealloc_array(places->places, places->count + 1, sizeof *places->places);
         places->places[places->count++] = oldest;
     }

@@ -235,6 +235,19 @@ class Output(harness.Case):
         self.assertIn("e-mail could not be sent", done.stderr)
         self.assertGreater(len(harness.table(self.out, "metadata.csv")), 0)
 
+    def test_libcurl_is_needed_for_the_mail_only_and_its_absence_is_told_of_at_once(self):
+        self.samples("--only", "mr")
+        broken = os.path.join(self.folder, "libraries")
+        os.mkdir(broken)
+        harness.write_text("no library", os.path.join(broken, "libcurl.so.4"))
+        surroundings = dict(os.environ, LD_LIBRARY_PATH=broken)
+        mail = ("--SendEmail", "true", "--YourEmail", "to@example.org", "--SmtpUrl", "smtp://127.0.0.1:1")
+        done = self.extract(*mail, status=2, env=surroundings)
+        self.assertIn("libcurl", done.stderr)
+        self.assertIn("install", done.stderr)
+        self.assertFalse(os.path.exists(os.path.join(self.out, "metadata.csv")))
+        self.extract(status=0, env=surroundings)
+
     @unittest.skipIf(os.geteuid() != 0, "needs root, to become somebody who may not write")
     def test_a_read_only_output(self):
         self.samples("--only", "mr")

@@ -20,7 +20,7 @@ struct scene {
 static int start(void **state)
 {
     static struct scene scene;
-    scene = (struct scene){.output.incoming = -1, .draft.descriptor = -1};
+    scene = (struct scene){.output = DRAFT_OUTPUT_INIT, .draft.descriptor = -1};
     scene.output.dir = folder_new(scene.path);
     *state = &scene;
     return 0;
@@ -30,9 +30,8 @@ static int stop(void **state)
 {
     struct scene *scene = *state;
     draft_drop(&scene->draft, &scene->output);
-    if (scene->output.incoming >= 0)
-        (void)close(scene->output.incoming);
-    folder_empty(scene->output.dir);
+    folder_empty(dup(scene->output.dir));
+    draft_output_close(&scene->output);
     return rmdir(scene->path);
 }
 
@@ -114,13 +113,52 @@ static void an_output_folder_that_is_gone_is_told_of(void **state)
     struct error err;
     prepare(scene, "one");
     publish(scene, "one.png");
-    int gone = openat(scene->output.dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    folder_empty(scene->output.dir);
+    folder_empty(dup(scene->output.dir));
     assert_int_equal(rmdir(scene->path), 0);
-    scene->output.dir = gone;
     assert_false(draft_prepare(&scene->draft, &scene->output, "two", &err));
     assert_int_equal(err.kind, ERROR_RETRY);
     assert_int_equal(mkdir(scene->path, 0700), 0); /* for stop() */
+}
+
+/* So is one that pictures go to. */
+static void a_folder_of_pictures_that_was_removed_is_made_again(void **state)
+{
+    struct scene *scene = *state;
+    for (int i = 0; i < 3; i++) {
+        prepare(scene, "picture");
+        publish(scene, "a/b/picture.png");
+        assert_int_equal(renameat(scene->output.dir, "a", scene->output.dir, "gone"), 0);
+        assert_int_equal(unlinkat(scene->output.dir, "gone/b/picture.png", 0), 0);
+        assert_int_equal(unlinkat(scene->output.dir, "gone/b", AT_REMOVEDIR), 0);
+        assert_int_equal(unlinkat(scene->output.dir, "gone", AT_REMOVEDIR), 0);
+    }
+}
+
+/* Folders of names that begin alike, and one that is another's. */
+static void each_picture_goes_to_its_folder(void **state)
+{
+    struct scene *scene = *state;
+    static const char *const paths[] = {"a/b/1.png", "a/b/2.png", "a/bc/1.png",
+                                        "a/1.png",   "a/b/3.png", "1.png"};
+    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
+        prepare(scene, "picture");
+        publish(scene, paths[i]);
+    }
+    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++)
+        assert_true(is_there(scene, paths[i]));
+}
+
+/* What was moved away gets no more pictures, a little later. */
+static void a_folder_that_was_moved_away_is_left(void **state)
+{
+    struct scene *scene = *state;
+    prepare(scene, "picture");
+    publish(scene, "a/1.png");
+    assert_int_equal(renameat(scene->output.dir, "a", scene->output.dir, "away"), 0);
+    scene->output.target_ms -= 1000;
+    prepare(scene, "picture");
+    publish(scene, "a/2.png");
+    assert_false(is_there(scene, "away/2.png"));
 }
 
 int main(void)
@@ -128,6 +166,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_picture_is_made_aside_and_moved, start, stop),
         cmocka_unit_test_setup_teardown(a_folder_that_was_removed_is_made_again, start, stop),
+        cmocka_unit_test_setup_teardown(a_folder_of_pictures_that_was_removed_is_made_again, start, stop),
+        cmocka_unit_test_setup_teardown(each_picture_goes_to_its_folder, start, stop),
+        cmocka_unit_test_setup_teardown(a_folder_that_was_moved_away_is_left, start, stop),
         cmocka_unit_test_setup_teardown(a_link_in_its_place_is_not_followed, start, stop),
         cmocka_unit_test_setup_teardown(an_output_folder_that_is_gone_is_told_of, start, stop),
     };

@@ -149,13 +149,13 @@ static bool try_copy(const struct place *place, int input)
 static bool try_picture(const struct place *place)
 {
     struct draft draft = {.descriptor = -1};
-    struct draft_output output = {.dir = place->out, .incoming = -1};
+    struct draft_output output = DRAFT_OUTPUT_INIT;
+    output.dir = dup(place->out);
     struct error err;
     bool ok = draft_prepare(&draft, &output, "picture", &err) && write(draft.descriptor, "inside", 6) == 6 &&
               draft_publish(&draft, &output, "sub/picture.png", false, &err);
     draft_drop(&draft, &output);
-    if (output.incoming >= 0)
-        (void)close(output.incoming);
+    draft_output_close(&output);
     return ok;
 }
 
