@@ -178,8 +178,8 @@ static bool scan(struct run *run, struct error *err)
 
 /* ---- the three roles ---- */
 
-/* Nothing depends on it: where there is no room for it, or no fallocate(), a full disk costs the last batch.
- */
+/* Room for the records of what was done before the disk was full. Nothing depends on it: where there is none,
+ * or no fallocate(), that is done again. */
 static void reserve_space(const struct run *run)
 {
     int dir = run->local.output_dir;
@@ -287,6 +287,8 @@ static bool run_roles(struct run *run, bool *stopped, struct error *err)
     if (!has_producer)
         (void)error_set(&work_error, ERROR_FATAL, "cannot start a thread");
     release_space(run);
+    if (has_producer && !worked)
+        work_settle(run->work);
     queue_finish(run->tasks);
     queue_finish(run->results);
     (void)pthread_join(aggregator, NULL);

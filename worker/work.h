@@ -75,6 +75,10 @@ MUST_CHECK bool work_step(struct work *work, int timeout_ms, struct work_status 
  * decoders are finished as far as drain_seconds allows; a second signal ends that, too. */
 MUST_CHECK bool work_run(struct work *work, bool *stopped, struct error *err);
 
+/* After work_run() has failed: pictures that were finished before are put on disk, and their records sent, as
+ * far as that still goes. */
+void work_settle(struct work *work);
+
 void work_close(struct work *work); /* accepts NULL; what was not acknowledged is not done */
 
 #endif

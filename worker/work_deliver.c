@@ -1,5 +1,6 @@
 /* From a record that is written to its answer: sent, and its task acknowledged; before that, if it is to be,
  * its pictures on disk. */
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -225,6 +226,19 @@ void work_begin_sync(struct work *work)
     work->syncing = *unsynced;
     *unsynced = (struct pending_list){0};
     CRASH_POINT("worker.sync_begun");
+}
+
+void work_settle(struct work *work)
+{
+    struct error ignored;
+    bool ok = work->syncer != NULL;
+    work->is_stopping = true; /* what waits is due */
+    while (ok && (work->unsynced.count > 0 || work->syncing.count > 0)) {
+        work_begin_sync(work);
+        struct pollfd done = {.fd = syncer_descriptor(work->syncer), .events = POLLIN};
+        (void)poll(&done, 1, -1);
+        ok = work_take_synced(work, &ignored);
+    }
 }
 
 bool work_is_unsynced_full(const struct work *work)

@@ -217,7 +217,7 @@ class Output(harness.Case):
         to_do = [line for line in harness.read_text(self.out, "ImageExtractor.out").splitlines()
                  if "event=scanned" in line]
         first, second = (int(line.split("to_do=")[1].split()[0]) for line in to_do)
-        self.assertLess(second, first)
+        self.assertLess(second, first - 10, "what was converted before the disk was full is kept")
 
     def test_a_limit_on_file_sizes_stops_the_run_and_it_goes_on_without(self):
         self.samples("--only", "ct")
