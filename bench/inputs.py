@@ -103,6 +103,16 @@ def is_kind(row, kind):
     return modality in RADIOGRAPHS and pixel_count(row) >= 1 << 21
 
 
+def picture_of(number, files, pictures):
+    """Which of the pictures the file of that number is a copy of: those of one come one after another."""
+    return number * pictures // len(files)
+
+
+def some_of(files, count=PICTURES):
+    """So many, from the first on and at equal distances: of each picture as many as of any other."""
+    return [files[number * len(files) // count] for number in range(count)]
+
+
 class Inputs:
     """`real` is a folder of files of the real world or None; `work` is for the files that are made."""
 
@@ -110,6 +120,7 @@ class Inputs:
         self.build, self.work, self.real, self.real_name = build, work, real, real_name
         self.program = os.path.join(build, "niffler-png")
         self.made, self.rows = {}, None
+        self.pictures = {}  # how many different ones, by kind
         self.scratch = os.path.join(work, "scratch")
         os.mkdir(self.scratch)
 
@@ -143,7 +154,8 @@ class Inputs:
         taken = [elements_of(path) for path in sources]
         files = [os.path.join(home, "%s%04d.dcm" % (kind, number)) for number in range(COPIES[kind])]
         for number, path in enumerate(files):
-            self.copy(taken[number * len(taken) // len(files)], number, path)
+            self.copy(taken[picture_of(number, files, len(taken))], number, path)
+        self.pictures[kind] = len(taken)
         return home, files, what
 
     @staticmethod

@@ -81,7 +81,7 @@ def sizes_samples(bench):
     bench.extract(home)
     made = rows(os.path.join(bench.out, "mapping.csv"))
     by_file = {os.path.basename(row["Original DICOM file location"]): row["PNG location"] for row in made}
-    some = [os.path.join(bench.out, by_file[name]) for name in sorted(by_file)[:inputs.PICTURES]]
+    some = [os.path.join(bench.out, by_file[name]) for name in inputs.some_of(sorted(by_file))]
     lines = recode(bench, some)
     ours, theirs = (sum(int(line[at]) for line in lines) for at in (0, 1))
     bench.report.add("bytes-samples", "bytes of the PNGs: CT", "libpng's default", what, "%.2f MB" % (ours / 1e6),

@@ -81,7 +81,8 @@ def same_pixels(bench, files):
     """Whether the PNGs of bench_limit hold what ours hold: otherwise it would do another thing."""
     with open(os.path.join(bench.out, "mapping.csv"), encoding="utf-8", newline="") as file:
         ours = {os.path.basename(row["Original DICOM file location"]): row["PNG location"] for row in csv.DictReader(file)}
-    for number, path in enumerate(files[:inputs.PICTURES], 1):
+    for path in inputs.some_of(files):
+        number = files.index(path) + 1
         a, b = (png.Reader(filename=name).read() for name in (os.path.join(bench.out, ours[os.path.basename(path)]),
                                                               os.path.join(bench.pictures, "%d.png" % number)))
         if a[:2] != b[:2] or [bytes(row) for row in a[2]] != [bytes(row) for row in b[2]]:
@@ -91,11 +92,14 @@ def same_pixels(bench, files):
 
 def limit(bench):
     home, files, what = bench.inputs.folder("ct")
-    places = [native_place(path) for path in files[:inputs.PICTURES]]
+    places = {}
     path = bench.scratch("limit-list")
     with open(path, "w", encoding="utf-8") as file:
         for number, name in enumerate(files):
-            file.write("%s %s\n" % (" ".join(map(str, places[number % len(places)])), name))
+            picture = inputs.picture_of(number, files, bench.inputs.pictures["ct"])
+            if picture not in places:
+                places[picture] = native_place(name)
+            file.write("%s %s\n" % (" ".join(map(str, places[picture])), name))
 
     def theirs():
         shutil.rmtree(bench.pictures, ignore_errors=True)

@@ -68,7 +68,7 @@ htj2k = line("htj2k", "CT, HTJ2K", at_least(1.0))
 def openjpeg(bench, name, kind, work):
     home, files, what = bench.inputs.folder(kind)
     streams = []
-    for path in files[:inputs.PICTURES]:
+    for path in inputs.some_of(files):
         streams.append(bench.scratch("%s-%d" % (name, len(streams))))
         with open(streams[-1], "wb") as file:
             file.write(inputs.fragments(path)[0])
@@ -124,7 +124,7 @@ def cine(bench):
 def against_dcmj2pnm(bench, name, kind, work, option, goal, *flags):
     """One process for a file, as that tool has it: a picture of each kind that is among the files."""
     home, files, what = bench.inputs.folder(kind)
-    some = files[:inputs.PICTURES if not kind.startswith("dx") else 1]
+    some = inputs.some_of(files, inputs.PICTURES if not kind.startswith("dx") else 1)
     picture = bench.scratch("picture.png")
 
     def theirs():
@@ -157,7 +157,7 @@ def us(bench):
 
 def metadata(bench):
     home, files, what = bench.inputs.folder("ct")
-    some, document = files[:inputs.PICTURES], bench.scratch("x.json")
+    some, document = inputs.some_of(files), bench.scratch("x.json")
     faster(bench, "metadata", "metadata only", "dcm2json", what,
            bench.per_file(home, files, "--PrintImages", "false", pictures=0),
            lambda: mean_of([cost("dcm2json", path, document) for path in some]), at_least(150))

@@ -279,6 +279,49 @@ static bool find_short(double value, bool is_single, struct decimal *number)
     return false;
 }
 
+/* The nearest number of `count` digits to what `full`, of more digits, is the nearest to. False: what is cut
+ * off looks like a half, and may have been rounded to that. */
+static bool round_to(const struct decimal *full, int count, struct decimal *number)
+{
+    const char *rest = full->digits + count;
+    int left = full->count - count;
+    bool is_half = rest[0] == '5';
+    for (int i = 1; i < left; i++)
+        is_half &= rest[i] == '0';
+    *number = *full;
+    number->count = count;
+    if (is_half || rest[0] < '5')
+        return !is_half;
+    int at = count;
+    while (at > 0 && number->digits[at - 1] == '9')
+        number->digits[--at] = '0';
+    if (at > 0) {
+        number->digits[at - 1]++;
+    } else {
+        number->digits[0] = '1';
+        number->point++;
+    }
+    return true;
+}
+
+/* The fewest digits that read back, `least` or more, from the `most` that always do. False where they are not
+ * certain by that. */
+static bool shorten(struct decimal *number, int least, double value, bool is_single)
+{
+    const struct decimal full = *number;
+    for (int count = least; count < full.count; count++) {
+        char text[40];
+        if (!round_to(&full, count, number))
+            return false;
+        memcpy(text, number->digits, (size_t)count);
+        (void)snprintf(text + count, sizeof text - (size_t)count, "e%d", number->point - count);
+        if (reads_back(text, value, is_single))
+            return true;
+    }
+    *number = full;
+    return true;
+}
+
 /* Fewest digits that read back: a few conversions by the C library, which rounds correctly. */
 static void shortest(double value, bool is_single, struct decimal *number)
 {
@@ -290,6 +333,14 @@ static void shortest(double value, bool is_single, struct decimal *number)
     *number = (struct decimal){.is_negative = signbit(value) != 0};
     if (value == 0 || find_short(fabs(value), is_single, number))
         return;
+    (void)snprintf(text, sizeof text, "%.*e", most - 1, fabs(value));
+    take_digits(text, number);
+    int ignored;
+    if (!is_subnormal && frexp(value, &ignored) != 0.5 &&
+        shorten(number, precision, fabs(value), is_single)) {
+        drop_trailing_zeros(number);
+        return;
+    }
     for (; precision <= most; precision++) {
         (void)snprintf(text, sizeof text, "%.*e", precision - 1, fabs(value));
         if (reads_back(text, fabs(value), is_single) ||

@@ -519,7 +519,9 @@ void value_text_append(struct buffer *out, const struct wire_element *element, e
         end_at_nul(out, start);
     else
         show_hidden(out, start);
-    if (format == VALUE_FORMAT_NIFFLER || facts_of(element)->kind != VALUE_BYTES)
+    bool may_be_cut = (max_value_bytes > 0 && out->length - start > max_value_bytes) ||
+                      (element->flags & WIRE_VALUE_CUT) != 0;
+    if (may_be_cut && (format == VALUE_FORMAT_NIFFLER || facts_of(element)->kind != VALUE_BYTES))
         cut(out, start, max_value_bytes, element);
 }
 

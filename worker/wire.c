@@ -423,15 +423,24 @@ bool wire_next_element(const uint8_t *bytes, size_t length, size_t *at, struct w
     return !in.bad;
 }
 
-/* VRs whose value is text on the wire. */
+/* VRs whose value is text on the wire: a bit for each second letter, by the first. */
+#define LETTER(letter) (1u << ((letter) - 'A'))
+static const uint32_t text_vrs[26] = {
+    ['A' - 'A'] = LETTER('E') | LETTER('S'),
+    ['C' - 'A'] = LETTER('S'),
+    ['D' - 'A'] = LETTER('A') | LETTER('S') | LETTER('T'),
+    ['I' - 'A'] = LETTER('S'),
+    ['L' - 'A'] = LETTER('O') | LETTER('T'),
+    ['P' - 'A'] = LETTER('N'),
+    ['S' - 'A'] = LETTER('H') | LETTER('T'),
+    ['T' - 'A'] = LETTER('M'),
+    ['U' - 'A'] = LETTER('C') | LETTER('I') | LETTER('R') | LETTER('T'),
+};
+
+/* Of two capital letters. */
 static bool is_text_vr(const char vr[2])
 {
-    static const char texts[][3] = {"AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "LT",
-                                    "PN", "SH", "ST", "TM", "UC", "UI", "UR", "UT"};
-    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
-        if (texts[i][0] == vr[0] && texts[i][1] == vr[1])
-            return true;
-    return false;
+    return (text_vrs[vr[0] - 'A'] & LETTER(vr[1])) != 0;
 }
 
 bool wire_check_elements(const uint8_t *bytes, size_t length, struct error *err)

@@ -208,7 +208,7 @@ static void short_numbers_are_the_shortest(void **state)
 {
     uint64_t bits = 0x2545f4914f6cdd1d;
     (void)state;
-    for (int i = 0; i < 60000; i++) {
+    for (int i = 0; i < 200000; i++) {
         char text[40], slow[40];
         struct buffer out = {0};
         bits ^= bits << 13;

@@ -110,6 +110,27 @@ static void expect_bad_elements(const struct buffer *elements)
     assert_int_equal(err.category, CATEGORY_DECODER);
 }
 
+/* PS3.5 6.2: which values are text. */
+static void text_of_every_vr_is_looked_at_and_nothing_else(void **state)
+{
+    static const char texts[] = "AE AS CS DA DS DT IS LO LT PN SH ST TM UC UI UR UT ";
+    (void)state;
+    for (int i = 0; i < 26 * 26; i++) {
+        const struct wire_element element = {.kind = WIRE_VALUE,
+                                             .vr = {(char)('A' + i / 26), (char)('A' + i % 26)},
+                                             .length = 2,
+                                             .full_length = 2,
+                                             .bytes = (const uint8_t *)"\xc3("};
+        const char name[] = {element.vr[0], element.vr[1], ' ', '\0'};
+        struct buffer elements = {0};
+        struct error err;
+        wire_append_element(&elements, &element);
+        bool is_taken = wire_check_elements((const uint8_t *)elements.data, elements.length, &err);
+        assert_int_equal(is_taken, strstr(texts, name) == NULL);
+        buffer_clear(&elements);
+    }
+}
+
 static void impossible_elements_are_refused(void **state)
 {
     (void)state;
@@ -325,6 +346,7 @@ int main(void)
         cmocka_unit_test(frames_are_asked_for_where_all_are_wanted),
         cmocka_unit_test(inspected_comes_back_as_written),
         cmocka_unit_test(a_message_cut_or_longer_is_refused),
+        cmocka_unit_test(text_of_every_vr_is_looked_at_and_nothing_else),
         cmocka_unit_test(impossible_elements_are_refused),
         cmocka_unit_test(convert_and_frame_come_back_as_written),
         cmocka_unit_test(causes_that_are_not_a_decoders_to_give_are_refused),
