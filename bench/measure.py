@@ -95,32 +95,25 @@ def peak_kb(pid):
         return 0
 
 
-def thread_seconds(pid, into):
-    """CPU seconds of each thread of a process, into a dictionary: a thread that has ended keeps its last value."""
-    try:
-        for thread in os.listdir("/proc/%d/task" % pid):
-            with open("/proc/%d/task/%s/schedstat" % (pid, thread), encoding="ascii") as file:
-                into[thread] = int(file.read().split()[0]) / 1e9
-    except OSError:
-        pass
+def cpu_of(pid):
+    """CPU seconds of a process and all threads that it has had, also when it has ended and was not waited for yet."""
+    return time.clock_gettime((~pid << 3) | 2)  # clock_getcpuclockid(3), which Python gives for threads only
 
 
 class Watched:
-    """A run of `command` that was looked at all the time: CPU of its tree and of the first process alone, the peak of memory
-    of the first process and of the largest of its children in kB, bytes that the tree asked the kernel to read."""
+    """A run of `command`: CPU of its tree and of the first process alone, bytes that the tree asked the kernel to read, and,
+    `looking` all the time, which takes a core, the peak of memory of the first process and of the largest of its children in
+    kB."""
 
-    def __init__(self, *command, allowed=(0,)):
+    def __init__(self, *command, allowed=(0,), looking):
         run = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        threads = {}
         self.peak = self.child_peak = 0
-        while os.waitid(os.P_PID, run.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
-            thread_seconds(run.pid, threads)
+        while looking and os.waitid(os.P_PID, run.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
             self.peak = max(self.peak, peak_kb(run.pid))
             self.child_peak = max([self.child_peak] + [peak_kb(child) for child in children_of(run.pid)])
             time.sleep(TICK_S)
-        # It has ended but is still there to be asked: its first thread's time is now complete.
-        thread_seconds(run.pid, threads)
-        self.parent_cpu = sum(threads.values())
+        os.waitid(os.P_PID, run.pid, os.WEXITED | os.WNOWAIT)  # it has ended, but is still there to be asked
+        self.parent_cpu = cpu_of(run.pid)
         with open("/proc/%d/io" % run.pid, encoding="ascii") as file:
             self.read_bytes = int(re.search(r"rchar: (\d+)", file.read()).group(1))
         _, status, usage = os.wait4(run.pid, 0)
