@@ -1,9 +1,9 @@
 /* curl_library.h: libcurl, loaded when it is first used.
  *
  * With it come some fifteen libraries (Kerberos, LDAP, RTMP, SSH, …) that no other part uses: a start without
- * an e-mail takes 3 ms less, and they are not there in a process that reads what strangers send.
- * curl_library.c defines those functions of libcurl that the mail calls, under their names: what includes
- * curl/curl.h is written as ever. */
+ * an e-mail takes one to three milliseconds of CPU less, and they are not there in a process that reads what
+ * strangers send. curl_library.c defines those functions of libcurl that the mail calls, under their names:
+ * what includes curl/curl.h is written as ever. */
 #ifndef NIFFLER_AGGREGATOR_CURL_LIBRARY_H
 #define NIFFLER_AGGREGATOR_CURL_LIBRARY_H
 

@@ -460,7 +460,7 @@ static bool is_hidden(unsigned char c)
 static void show_hidden(struct buffer *out, size_t start)
 {
     size_t first = start;
-    if (!eight_any(out->data + start, out->length - start, eight_not_printable))
+    if (first == out->length || !eight_any(out->data + start, out->length - start, eight_not_printable))
         return;
     while (first < out->length && !is_hidden((unsigned char)out->data[first]))
         first++;
