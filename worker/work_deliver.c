@@ -192,8 +192,15 @@ bool work_take_synced(struct work *work, struct error *err)
         return true;
     CRASH_POINT("worker.synced");
     bool ok = true;
-    for (struct pending *pending; ok && (pending = take(&work->syncing)) != NULL;)
-        ok = is_written ? send_record(work, pending, err) : hold(work, pending, &cause, err);
+    /* The kernel tells of a write that failed once: it may have been that of a picture made meanwhile. */
+    for (struct pending *pending; !is_written && (pending = take(&work->unsynced)) != NULL;)
+        add(&work->syncing, pending);
+    for (struct pending *pending; (pending = take(&work->syncing)) != NULL;) {
+        if (ok)
+            ok = is_written ? send_record(work, pending, err) : hold(work, pending, &cause, err);
+        else
+            put_away(work, pending); /* its task is not acknowledged */
+    }
     return ok;
 }
 

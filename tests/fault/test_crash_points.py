@@ -112,6 +112,13 @@ class Worker(crashing.CrashCase):
         if not any(job.is_open() for job in self.jobs):
             self.new_job(self.home)
 
+    def begin_anew(self):
+        """One job is open, and all of its files are still to be done."""
+        worker = self.start_victim()
+        self.wait_jobs()
+        self.end(worker)
+        self.new_job(self.home)
+
     def progress(self):
         """Grows; it may be compared."""
         return len(self.jobs), sum(len(names) for _, _, names in os.walk(os.path.join(self.jobs[-1].out, "extracted-images")))
@@ -176,8 +183,9 @@ class Worker(crashing.CrashCase):
             if count % 2 == 0 and label not in self.FIRST:
                 self.ensure_job()
                 self.pass_on()
-            if label == "queue.given_alone":  # from the second death on, and of so many files, where the job had few left
-                for number_before in (20, 21):
+            if label == "queue.given_alone":  # from the second death on, and only what the job has left
+                self.begin_anew()
+                for number_before in (2, 3):
                     self.live("worker.task_read", number_before, self.start_victim, lambda process: self.ensure_job())
             self.killed_at = None
             self.live(label, number, self.start_victim, lambda process, label=label: self.poke(label, process))
