@@ -16,13 +16,6 @@
 /* O_NONBLOCK: opening a FIFO must not wait for its writer. O_NOCTTY: nor may a terminal become ours. */
 #define INPUT_FLAGS (O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
 
-static void close_if_open(int *descriptor)
-{
-    if (*descriptor >= 0)
-        (void)close(*descriptor);
-    *descriptor = -1;
-}
-
 bool files_is_folder(const char *path, int descriptor)
 {
     struct stat named, opened;
@@ -193,7 +186,7 @@ bool files_follow_link(const struct files_roots *roots, int dir, const char *nam
         return open_failed(errno, err);
     if (is_allowed(roots, *descriptor))
         return true;
-    close_if_open(descriptor);
+    files_close(descriptor);
     return open_failed(EXDEV, err);
 }
 
@@ -222,12 +215,12 @@ static bool step(const struct files_roots *roots, int dir, const char *name, int
         return open_failed(errno, err);
     if (fstat(*next, &status) != 0) {
         (void)open_failed(errno, err);
-        close_if_open(next);
+        files_close(next);
         return false;
     }
     if (!S_ISLNK(status.st_mode))
         return true;
-    close_if_open(next);
+    files_close(next);
     return files_follow_link(roots, dir, name, next, err);
 }
 
@@ -243,7 +236,7 @@ static bool open_last(const struct files_roots *roots, int dir, const char *name
     if (!files_follow_link(roots, dir, name, &handle, err))
         return false;
     bool ok = reopen(handle, descriptor, err);
-    close_if_open(&handle);
+    files_close(&handle);
     return ok;
 }
 
@@ -279,11 +272,11 @@ static bool open_by_component(const struct files_roots *roots, const char *path,
         int next = -1;
         if (!step(roots, dir >= 0 ? dir : roots->root, name, &next, err))
             goto out;
-        close_if_open(&dir);
+        files_close(&dir);
         dir = next;
     }
 out:
-    close_if_open(&dir);
+    files_close(&dir);
     return ok;
 }
 
@@ -345,6 +338,6 @@ bool files_open_input(const struct files_roots *roots, const char *path, int *de
     else
         ok = true;
     if (!ok)
-        close_if_open(descriptor);
+        files_close(descriptor);
     return ok;
 }

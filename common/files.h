@@ -6,8 +6,17 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "common/error.h"
+
+/* Close what is open (-1: nothing), and note that it is no more. */
+static inline void files_close(int *descriptor)
+{
+    if (*descriptor >= 0)
+        (void)close(*descriptor);
+    *descriptor = -1;
+}
 
 /* Open a folder for use as `root` or `dir` below: *descriptor is close-on-exec, the caller closes it; -1 on
  * failure. Fails with ERROR_FATAL; the text names the path, which is one of the settings'. */

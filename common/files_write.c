@@ -17,13 +17,6 @@
 #define COPY_BYTES (256u << 10)
 #define DRAFT_BUFFER_BYTES (256u << 10)
 
-static void close_if_open(int *descriptor)
-{
-    if (*descriptor >= 0)
-        (void)close(*descriptor);
-    *descriptor = -1;
-}
-
 /* A name of its own beside `path`: not the final name with a suffix, which could exceed 255 bytes. Returns
  * new. */
 static char *temporary_name(const char *path)
@@ -62,7 +55,7 @@ bool files_draft_begin(struct files_draft *draft, int dir, const char *path, boo
     draft->stream = fdopen(descriptor, "w");
     if (draft->stream == NULL) {
         (void)error_errno(err, ERROR_RETRY, "cannot write '%s'", path);
-        close_if_open(&descriptor);
+        files_close(&descriptor);
         files_draft_abandon(draft);
         return false;
     }
@@ -81,7 +74,7 @@ static bool sync_folder_of(int dir, const char *path)
     int descriptor = nolink_open(dir, slash == NULL ? "." : folder, O_RDONLY | O_DIRECTORY, 0);
     bool ok = descriptor >= 0 && (fsync(descriptor) == 0 || errno == EINVAL);
     int number = errno;
-    close_if_open(&descriptor);
+    files_close(&descriptor);
     free(folder);
     errno = number;
     return ok;
@@ -203,7 +196,7 @@ static bool take_lock(int dir, const char *path, short type, int *descriptor, st
         (void)lock_is_held(*descriptor, path, err);
     else
         (void)error_errno(err, ERROR_FATAL, "cannot lock '%s'", path);
-    close_if_open(descriptor);
+    files_close(descriptor);
     return false;
 }
 
@@ -232,7 +225,7 @@ bool files_lock(int dir, const char *path, int *descriptor, struct error *err)
     ok = true;
 out:
     if (!ok)
-        close_if_open(descriptor);
+        files_close(descriptor);
     return ok;
 }
 
@@ -288,7 +281,7 @@ bool files_copy(int input, int dir, const char *path, bool is_synced, struct err
     }
     ok = true;
 out:
-    close_if_open(&output);
+    files_close(&output);
     if (!ok)
         (void)nolink_unlink(dir, temporary, 0);
     free(temporary);
@@ -302,7 +295,7 @@ void files_sweep(int dir, const char *folder, const char *prefix)
     int descriptor = nolink_open(dir, folder, O_RDONLY | O_DIRECTORY, 0);
     DIR *entries = descriptor >= 0 ? fdopendir(descriptor) : NULL;
     if (entries == NULL) {
-        close_if_open(&descriptor);
+        files_close(&descriptor);
         return;
     }
     for (const struct dirent *entry; (entry = readdir(entries)) != NULL;)

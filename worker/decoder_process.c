@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/files.h"
 #include "common/meter.h"
 #include "worker/wire.h"
 
@@ -56,20 +57,13 @@ static bool spawn(const char *program, const struct decoder_limits *limits, int 
     return failed == 0 || error_errno(err, ERROR_FATAL, "cannot start the decoder '%s'", program);
 }
 
-static void close_if_open(int *descriptor)
-{
-    if (*descriptor >= 0)
-        (void)close(*descriptor);
-    *descriptor = -1;
-}
-
 /* A number that no descriptor of the child takes while the others are still to be put in their places. */
 static bool move_away(int *descriptor)
 {
     if (*descriptor >= WIRE_FREE_DESCRIPTOR)
         return true;
     int moved = fcntl(*descriptor, F_DUPFD_CLOEXEC, WIRE_FREE_DESCRIPTOR);
-    close_if_open(descriptor);
+    files_close(descriptor);
     *descriptor = moved;
     return moved >= 0;
 }
@@ -87,11 +81,11 @@ bool decoder_process_start(struct decoder_process *process, const char *program,
     else
         (void)fcntl(pipe[0], F_SETPIPE_SZ, WIRE_PIPE_BYTES); /* less is enough, too */
     ok = ok && spawn(program, limits, socket[1], pipe[1], &pid, err);
-    close_if_open(&socket[1]);
-    close_if_open(&pipe[1]);
+    files_close(&socket[1]);
+    files_close(&pipe[1]);
     if (!ok) {
-        close_if_open(&socket[0]);
-        close_if_open(&pipe[0]);
+        files_close(&socket[0]);
+        files_close(&pipe[0]);
         return false;
     }
     *process = (struct decoder_process){.pid = pid,
@@ -107,8 +101,8 @@ int decoder_process_end(struct decoder_process *process)
     int status = 0;
     if (process->pid <= 0)
         return 0;
-    close_if_open(&process->requests);
-    close_if_open(&process->replies);
+    files_close(&process->requests);
+    files_close(&process->replies);
     /* A decoder that has ended by itself keeps its own status: it is a zombie until it is waited for. */
     pid_t reaped = waitpid(process->pid, &status, WNOHANG);
     process->was_alive = reaped == 0;

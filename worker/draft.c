@@ -17,24 +17,17 @@
 /* A folder is looked up by its name so often: what was moved away meanwhile gets no more pictures. */
 #define TARGET_MS 1000
 
-static void close_if_open(int *descriptor)
-{
-    if (*descriptor >= 0)
-        (void)close(*descriptor);
-    *descriptor = -1;
-}
-
 static void forget_target(struct draft_output *output)
 {
-    close_if_open(&output->target);
+    files_close(&output->target);
     free(output->target_path);
     output->target_path = NULL;
 }
 
 void draft_output_close(struct draft_output *output)
 {
-    close_if_open(&output->dir);
-    close_if_open(&output->incoming);
+    files_close(&output->dir);
+    files_close(&output->incoming);
     forget_target(output);
 }
 
@@ -62,7 +55,7 @@ bool draft_can_grow(const struct draft *draft, uint64_t bytes)
 /* The folder is not there, or another one is in its place. */
 static bool open_incoming(struct draft_output *output, struct error *err)
 {
-    close_if_open(&output->incoming);
+    files_close(&output->incoming);
     if (!files_make_folders(output->dir, OUTPUTS_INCOMING, err))
         return false;
     output->incoming = nolink_open(output->dir, OUTPUTS_INCOMING, O_PATH | O_DIRECTORY, 0);
@@ -118,7 +111,7 @@ bool draft_publish(struct draft *draft, struct draft_output *output, const char 
     for (int attempt = 0; attempt < 2; attempt++) {
         int target = open_target(output, path, folder_length);
         if (target >= 0 && renameat(output->incoming, draft->name, target, name) == 0) {
-            close_if_open(&draft->descriptor);
+            files_close(&draft->descriptor);
             return true;
         }
         number = errno;

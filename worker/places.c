@@ -28,13 +28,6 @@ struct places {
     struct buffer key;
 };
 
-static void close_if_open(int *descriptor)
-{
-    if (*descriptor >= 0)
-        (void)close(*descriptor);
-    *descriptor = -1;
-}
-
 bool places_open(struct places **out, const char *input_root, const char *output_root, struct error *err)
 {
     struct places *places = xcalloc(1, sizeof *places);
@@ -54,7 +47,7 @@ bool places_open(struct places **out, const char *input_root, const char *output
 
 static void clear(struct place *place)
 {
-    close_if_open(&place->input_dir);
+    files_close(&place->input_dir);
     draft_output_close(&place->output);
     free(place->key);
     free(place->synced);
@@ -71,7 +64,7 @@ void places_close(struct places *places)
     }
     free(places->places);
     for (size_t i = 0; i < 2; i++) {
-        close_if_open(&places->roots[i].descriptor);
+        files_close(&places->roots[i].descriptor);
         free(places->roots[i].path);
     }
     buffer_clear(&places->key);
@@ -137,7 +130,7 @@ static bool check_roots(struct places *places, struct error *err)
         struct root *root = &places->roots[i];
         if (root->descriptor >= 0 && files_is_folder(root->path, root->descriptor))
             continue;
-        close_if_open(&root->descriptor);
+        files_close(&root->descriptor);
         places_forget(places);
         places->is_moved = true;
         root->descriptor = open(root->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -188,7 +181,7 @@ bool places_use(struct places *places, const struct task *task, struct place **o
         places_look_again(place);
     }
     if (place->output.dir < 0 && !open_folders(places, task, place, err)) {
-        close_if_open(&place->input_dir);
+        files_close(&place->input_dir);
         if (place->missing_ms == 0)
             clear(place);
         return false;

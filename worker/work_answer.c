@@ -116,7 +116,10 @@ static bool take_picture(struct work *work, int slot, const struct wire_frame *i
                     file->frame_count > 1 ? in->frame_index + 1 : 0);
     const char *path = buffer_text(&work->path);
     CRASH_POINT("worker.picture_written");
-    bool is_synced = work->options.durability == DURABILITY_FILE;
+    /* A sync that failed may have lost what was there of it, and the next one would not tell: its own does.
+     */
+    bool is_synced = work->options.durability == DURABILITY_FILE ||
+                     (work->options.durability == DURABILITY_BATCH && work->waits_for_storage);
     struct draft *draft = &work_slot(work, slot, 0)->draft;
     if (!picture_check(draft->descriptor, in, &file->task.options, err) ||
         !draft_publish(draft, &file->place->output, path, is_synced, err) ||

@@ -105,8 +105,7 @@ void work_storage_is_back(struct work *work);
 MUST_CHECK bool work_deliver(struct work *work, struct work_file *file, struct error *err);
 
 /* Send the records whose pictures have come to the disk; where it did not take them, their files, and those
- * of pictures made meanwhile, are held.
- * Fails as work_step(). */
+ * of pictures made meanwhile, are held. Fails as work_step(). */
 MUST_CHECK bool work_take_synced(struct work *work, struct error *err);
 
 /* Begin to put pictures on disk, if it is time to. */

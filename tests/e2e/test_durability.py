@@ -183,6 +183,7 @@ class Fleet(fleet.FleetCase, Order):
         self.assertEqual(events.done, FILES)
         self.assertEqual(events.lines.count("syncfs-begins"), events.syncfs + 3)
         self.assertGreater(events.published, FILES)
+        self.assertGreater(events.single, 0, "pictures that a decoder had while a sync failed are synced each")
         self.assertEqual(self.times_done(job), {seq: 1 for seq in range(FILES)})
 
     def test_the_aggregator_commits_to_disk_before_it_acknowledges_but_for_none(self):
