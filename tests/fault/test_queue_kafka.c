@@ -307,12 +307,22 @@ static void test_members_share_and_take_over(void **context)
     broker_close(&broker);
 }
 
+/* Acknowledges what comes, since the suspects of several deaths are given out one at a time (rule 10). */
+static void take_again(struct queue *q, unsigned *seen)
+{
+    struct queue_message message = receive(q, 20);
+    if (message.bytes == NULL)
+        return;
+    *seen |= 1U << number_of(&message);
+    ack(q, &message);
+}
+
 /* What is in flight when partitions are to go is waited for, and over Kafka committed. */
 static void test_revocation_waits_for_what_is_in_flight(void **context)
 {
     (void)context;
     struct broker broker;
-    unsigned again = 0;
+    unsigned again = 0; /* a bit for each number that came a second time */
     broker_open(&broker, 2, FAST);
     struct queue *to = open_sender(&broker), *a = open_receiver(&broker, true);
     for (unsigned i = 0; i < 4; i++)
@@ -341,12 +351,11 @@ static void test_revocation_waits_for_what_is_in_flight(void **context)
     serve(a);
     assert_int_equal(state_of(a).assigned, 0);
     wait_for_shares(a, 1, b, 1);
-    unsigned expected = broker.cluster != NULL ? 4 : 0; /* see settle() */
+    unsigned expected = broker.cluster != NULL ? 0xF : 0; /* see settle() */
     end = meter_now_ms() + 1000;
-    while (meter_now_ms() < end || (again < expected && meter_now_ms() < end + LONG_MS)) {
-        struct queue_message one = receive(a, 20), other = receive(b, 20);
-        again += one.bytes != NULL;
-        again += other.bytes != NULL;
+    while (meter_now_ms() < end || (again != expected && meter_now_ms() < end + LONG_MS)) {
+        take_again(a, &again);
+        take_again(b, &again);
     }
     assert_int_equal(again, expected);
     queue_close(a);

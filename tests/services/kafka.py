@@ -283,6 +283,7 @@ class Kafka(service.Service):
 
     def java_command(self, main, *arguments):
         return [java(), "-Xms256m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:ActiveProcessorCount=2",
+                "-Djava.io.tmpdir=" + self.folder,  # where lz4's library is unpacked, and stays after a kill
                 "-Dlog4j.configuration=file:" + self.place("log4j.properties"), "-cp", os.path.join(fetch(), "*"), main,
                 *arguments]
 
