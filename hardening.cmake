@@ -9,11 +9,6 @@ function(harden target)
     endif()
     # Not every machine and compiler has all of them.
     set(wanted -fstack-protector-strong -fstack-clash-protection)
-    if(is_optimised)
-        # What was forgotten is 0 and not what lay there. Costs 0.01 % in the PNG writer; no difference in codecs. Not where
-        # tests are run: valgrind and the sanitizers are to see it.
-        list(APPEND wanted -ftrivial-auto-var-init=zero)
-    endif()
     if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64|i.86")
         list(APPEND wanted -fcf-protection=full)
     elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "aarch64|arm64")

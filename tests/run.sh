@@ -1,7 +1,7 @@
 #!/bin/sh
-# run.sh: installs and fetches what the tests need, builds twice (warnings are errors; address and undefined-behaviour
-# sanitizers) and runs all tests with both builds. Stops at the first stage that fails, with its exit status; ends with
-# ctest's closing lines.
+# run.sh: installs and fetches what the tests need, builds three times (warnings are errors; optimised, as what is shipped;
+# address and undefined-behaviour sanitizers) and runs all tests with the first and the last, those of pixels and parts
+# with the optimised one. Stops at the first stage that fails, with its exit status; ends with ctest's closing lines.
 #
 #     tests/run.sh [CTEST_OPTION...]     such as -L unit, or -R samples
 set -eu
@@ -27,11 +27,13 @@ if command -v ccache >/dev/null 2>&1; then
 fi
 jobs=$(nproc)
 
-for preset in dev asan; do
+for preset in dev bench asan; do
+    labels=.
+    [ "$preset" != bench ] || labels='^(unit|samples|fuzz-replay)$'
     stage "$preset: configure"
     cmake --preset "$preset"
     stage "$preset: build"
     cmake --build --preset "$preset" -j "$jobs"
     stage "$preset: test"
-    ctest --preset "$preset" -j 4 "$@" # most of them wait for others most of the time
+    ctest --preset "$preset" -j 4 -L "$labels" "$@" # most of them wait for others most of the time
 done
