@@ -15,6 +15,7 @@ from crashing import labels
 
 # The places of the queue that a role comes to, too.
 QUEUE = labels("queue")
+LOOKAHEAD = 512  # tasks that a worker announces: queue_kafka_commit.c
 
 
 def says(process, event):
@@ -113,8 +114,11 @@ class Worker(crashing.CrashCase):
             self.new_job(self.home)
 
     def begin_anew(self):
-        """One job is open, and all of its files are still to be done."""
+        """One job is open, all of its files are still to be done, and none of them is a suspect yet. Who dies leaves as such
+        all that he had announced, of tasks that were still to come, too: those are behind the jobs done here."""
         worker = self.start_victim()
+        for _ in range(1 + LOOKAHEAD // self.FILES):
+            self.new_job(self.home)
         self.wait_jobs()
         self.end(worker)
         self.new_job(self.home)
