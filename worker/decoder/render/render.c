@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "worker/decoder/vectors.h"
+#include "worker/decoder/render/render_scale.h"
 #include "worker/decoder/render/render_window.h"
 
 /* ---- extremes -------------------------------------------------------------------------------------- */
@@ -140,61 +141,36 @@ bool render_plan(const struct codec_samples *in, uint32_t stored_bits, bool inve
 
 /* ---- rows ------------------------------------------------------------------------------------------ */
 
-/* A 48-bit fixed-point factor in three parts. With them (v * multiplier) >> 32 is made of 16-bit products
- * only, which is eight pixels at a time even in the oldest vector unit of x86-64: 5 times faster than a table
- * or 64-bit products. */
-struct factor {
-    uint16_t whole;
-    uint16_t upper;
-    uint16_t lower;
-};
-
-static inline uint16_t high_product(uint16_t a, uint16_t b)
-{
-    return (uint16_t)(((uint32_t)a * b) >> 16);
-}
-
-static inline uint16_t low_product(uint16_t a, uint16_t b)
-{
-    return (uint16_t)((uint32_t)a * b);
-}
-
-static inline uint16_t scale(uint16_t v, struct factor f)
-{
-    uint16_t middle = low_product(v, f.upper);
-    uint16_t sum = (uint16_t)(middle + high_product(v, f.lower));
-    uint16_t carry = sum < middle ? 1 : 0;
-    return (uint16_t)(low_product(v, f.whole) + high_product(v, f.upper) + carry);
-}
-
 /* `floor` cuts what Niffler takes for 0; in `full` nothing lies below it. `flip` is 0 or all ones: white - p
  * is p ^ white. `out` is written in 16-bit units through memcpy(), which compiles to a plain store and needs
  * no alignment. */
-#define DEFINE_INTEGER_ROWS(suffix, type)                                                                    \
-    FOR_EACH_VECTOR_WIDTH static void row_16_##suffix(const type *restrict in, size_t count, type lowest,    \
-                                                      struct factor f, uint16_t flip, uint8_t *restrict out) \
-    {                                                                                                        \
-        for (size_t i = 0; i < count; i++) {                                                                 \
-            type x = in[i] > lowest ? in[i] : lowest;                                                        \
-            uint16_t p = render_big_endian(scale((uint16_t)(x - lowest), f) ^ flip);                         \
-            memcpy(out + 2 * i, &p, sizeof p);                                                               \
-        }                                                                                                    \
-    }                                                                                                        \
-    FOR_EACH_VECTOR_WIDTH static void row_8_##suffix(const type *restrict in, size_t count, type lowest,     \
-                                                     struct factor f, uint16_t flip, uint8_t *restrict out)  \
-    {                                                                                                        \
-        for (size_t i = 0; i < count; i++) {                                                                 \
-            type x = in[i] > lowest ? in[i] : lowest;                                                        \
-            out[i] = (uint8_t)(scale((uint16_t)(x - lowest), f) ^ flip);                                     \
-        }                                                                                                    \
-    }                                                                                                        \
-    static void row_##suffix(const void *in, size_t count, const struct render_plan *plan, struct factor f,  \
-                             uint16_t flip, uint8_t *out)                                                    \
-    {                                                                                                        \
-        if (plan->is_16_bit)                                                                                 \
-            row_16_##suffix(in, count, (type)plan->offset, f, flip, out);                                    \
-        else                                                                                                 \
-            row_8_##suffix(in, count, (type)plan->offset, f, flip, out);                                     \
+#define DEFINE_INTEGER_ROWS(suffix, type)                                                                 \
+    FOR_EACH_VECTOR_WIDTH static void row_16_##suffix(const type *restrict in, size_t count, type lowest, \
+                                                      struct render_factor f, uint16_t flip,              \
+                                                      uint8_t *restrict out)                              \
+    {                                                                                                     \
+        for (size_t i = 0; i < count; i++) {                                                              \
+            type x = in[i] > lowest ? in[i] : lowest;                                                     \
+            uint16_t p = render_big_endian(render_scale((uint16_t)(x - lowest), f, 0) ^ flip);            \
+            memcpy(out + 2 * i, &p, sizeof p);                                                            \
+        }                                                                                                 \
+    }                                                                                                     \
+    FOR_EACH_VECTOR_WIDTH static void row_8_##suffix(const type *restrict in, size_t count, type lowest,  \
+                                                     struct render_factor f, uint16_t flip,               \
+                                                     uint8_t *restrict out)                               \
+    {                                                                                                     \
+        for (size_t i = 0; i < count; i++) {                                                              \
+            type x = in[i] > lowest ? in[i] : lowest;                                                     \
+            out[i] = (uint8_t)(render_scale((uint16_t)(x - lowest), f, 0) ^ flip);                        \
+        }                                                                                                 \
+    }                                                                                                     \
+    static void row_##suffix(const void *in, size_t count, const struct render_plan *plan,                \
+                             struct render_factor f, uint16_t flip, uint8_t *out)                         \
+    {                                                                                                     \
+        if (plan->is_16_bit)                                                                              \
+            row_16_##suffix(in, count, (type)plan->offset, f, flip, out);                                 \
+        else                                                                                              \
+            row_8_##suffix(in, count, (type)plan->offset, f, flip, out);                                  \
     }
 
 DEFINE_INTEGER_ROWS(u8, uint8_t)
@@ -215,8 +191,7 @@ static void store(uint8_t *out, size_t index, bool is_16_bit, uint16_t value)
 static void row_integer(const struct codec_samples *in, const struct render_plan *plan, size_t first,
                         size_t count, uint8_t *out)
 {
-    struct factor f = {(uint16_t)(plan->multiplier >> 32), (uint16_t)(plan->multiplier >> 16),
-                       (uint16_t)plan->multiplier};
+    struct render_factor f = render_factor(plan->multiplier);
     uint16_t flip = plan->invert ? 0xffff : 0;
     const uint8_t *at = (const uint8_t *)in->data + first * in->bytes;
     if (plan->is_unchanged)

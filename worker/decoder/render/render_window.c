@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/alloc.h"
+#include "worker/decoder/render/render_line.h"
 
 #define VALUES 65536u /* of 16 bits; and as many bins for what has more */
 
@@ -18,7 +19,8 @@ struct render_window {
     const struct display_frame *frame;
     struct modality modality;
     struct voi voi;
-    bool has_table;
+    bool has_table, has_line;
+    struct render_line line;
     uint16_t table[3 * VALUES]; /* by sample less `lowest`; of 16 bits big endian, as in a PNG */
     uint64_t counts[VALUES];
     struct occurrence occurrences[VALUES];
@@ -183,6 +185,8 @@ void render_window_plan(struct render_window *window, const struct codec_samples
     window->has_table = !in->is_float && in->bytes <= 2;
     if (window->has_table)
         make_table(window, plan);
+    window->has_line = window->has_table && in->bytes == 2 && plan->samples == 1 &&
+                       render_line_fit(&window->line, &window->modality, &window->voi, plan, window->table);
 }
 
 /* ---- rows ------------------------------------------------------------------------------------------- */
@@ -219,7 +223,9 @@ static void row_of_table(const struct render_window *window, const struct codec_
                          const struct render_plan *plan, size_t first, uint8_t *out)
 {
     const uint8_t *at = (const uint8_t *)in->data + first * in->bytes;
-    if (in->bytes == 1 && in->is_signed)
+    if (window->has_line)
+        render_line_row(&window->line, at, in->columns, out);
+    else if (in->bytes == 1 && in->is_signed)
         row_i8(at, in->columns, plan, window->table, out);
     else if (in->bytes == 1)
         row_u8(at, in->columns, plan, window->table, out);

@@ -3,9 +3,10 @@
  *     p = round(white * voi(modality(x)))      then white - p where the frame is inverted
  *
  * rounded to the nearest, half up; voi.h has both functions. Samples of up to 16 bits go through one table
- * made for the frame's own extremes, others through double arithmetic pixel by pixel. With a supplemental
- * palette the picture is RGB: stored values from the palette's first on are looked up in it, the others are
- * grey (PS3.3 C.7.6.19). No I/O, no globals. */
+ * made for the frame's own extremes, or along a line where that gives the same (render_line.h), others
+ * through double arithmetic pixel by pixel. With a supplemental palette the picture is RGB: stored values
+ * from the palette's first on are looked up in it, the others are grey (PS3.3 C.7.6.19). No I/O, no globals.
+ */
 #ifndef NIFFLER_WORKER_DECODER_RENDER_RENDER_WINDOW_H
 #define NIFFLER_WORKER_DECODER_RENDER_RENDER_WINDOW_H
 

@@ -9,11 +9,9 @@ static int64_t nearest(double value)
     return value < -1e9 ? -1000000000 : value > 1e9 ? 1000000000 : (int64_t)floor(value + 0.5);
 }
 
-double modality_apply(const struct modality *modality, double stored)
+double modality_look_up(const struct modality *modality, double stored)
 {
-    if (modality->lut != NULL && !isnan(stored)) /* of which there is no nearest entry */
-        return lut_look_up(modality->lut, nearest(stored));
-    return stored * modality->slope + modality->intercept;
+    return isnan(stored) ? stored : lut_look_up(modality->lut, nearest(stored)); /* of NaN none is nearest */
 }
 
 /* The nearest value that calculations can go on with. */
@@ -64,23 +62,11 @@ static double table_apply(const struct lut *lut, double value)
     return share > 1 ? 1 : share;
 }
 
-double voi_apply(const struct voi *voi, double value)
+double voi_apply_curve(const struct voi *voi, double value)
 {
     if (isnan(value))
         return 0;
-    switch (voi->kind) {
-    case VOI_SIGMOID:
+    if (voi->kind == VOI_SIGMOID)
         return 1 / (1 + exp(-4 * (value - voi->center) / voi->width));
-    case VOI_TABLE:
-        return table_apply(voi->lut, value);
-    case VOI_RANGE:
-        break;
-    }
-    /* In this order: of a threshold both ends are one value, which is black. */
-    if (value <= voi->low)
-        return 0;
-    if (value > voi->high)
-        return 1;
-    /* Halved, since the range of float data may exceed what a double holds. */
-    return (value / 2 - voi->low / 2) / (voi->high / 2 - voi->low / 2);
+    return table_apply(voi->lut, value);
 }

@@ -17,8 +17,16 @@ struct modality {
 };
 #define MODALITY_IDENTITY ((struct modality){1, 0, NULL})
 
+/* The entry of the table that is nearest. */
+double modality_look_up(const struct modality *modality, double stored);
+
 /* Of NaN NaN. */
-double modality_apply(const struct modality *modality, double stored);
+static inline double modality_apply(const struct modality *modality, double stored)
+{
+    if (modality->lut != NULL)
+        return modality_look_up(modality, stored);
+    return stored * modality->slope + modality->intercept;
+}
 
 struct voi {
     enum voi_kind {
@@ -41,6 +49,20 @@ struct voi voi_sigmoid(double center, double width);
 struct voi voi_range(double low, double high);
 struct voi voi_table(const struct lut *lut);
 
+/* What is no line. */
+double voi_apply_curve(const struct voi *voi, double value);
+
 /* 0 to 1; of NaN 0. */
-double voi_apply(const struct voi *voi, double value);
+static inline double voi_apply(const struct voi *voi, double value)
+{
+    if (voi->kind != VOI_RANGE)
+        return voi_apply_curve(voi, value);
+    /* In this order: of a threshold both ends are one value, which is black. */
+    if (!(value > voi->low))
+        return 0;
+    if (value > voi->high)
+        return 1;
+    /* Halved, since the range of float data may exceed what a double holds. */
+    return (value / 2 - voi->low / 2) / (voi->high / 2 - voi->low / 2);
+}
 #endif
