@@ -1,4 +1,4 @@
-/* render_line.h: a window that is a line, computed and not looked up, which is several times as fast with
+/* render_line.h: a window that is a line, computed and not looked up, which is more than twice as fast with
  * vectors (vectors.h). */
 #ifndef NIFFLER_WORKER_DECODER_RENDER_RENDER_LINE_H
 #define NIFFLER_WORKER_DECODER_RENDER_RENDER_LINE_H
