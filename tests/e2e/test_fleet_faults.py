@@ -420,7 +420,8 @@ class Drain(FaultCase):
         for _ in range(4):
             worker = self.work()
             enough += 20
-            self.wait_pictures(enough)
+            self.wait_pictures(enough)  # which the one before may have made
+            fleet.wait_until(lambda w=worker: "event=started" in w.stderr, 60, "a worker starts", step=0.02)
             self.end(worker)
         last = self.work()
         self.wait_complete()
