@@ -2,6 +2,7 @@
 """Processes of the fleet die (SIGKILL) at every labelled place, three times with different counts: what comes out in the end
 is byte for byte what `extract` writes."""
 import os
+import re
 import signal
 import subprocess
 import time
@@ -15,7 +16,8 @@ from crashing import labels
 
 # The places of the queue that a role comes to, too.
 QUEUE = labels("queue")
-LOOKAHEAD = 512  # tasks that a worker announces: queue_kafka_commit.c
+# Tasks that a worker announces.
+LOOKAHEAD = int(re.search(r"#define LOOKAHEAD (\d+)", harness.read_text(harness.SOURCE, "common", "queue_kafka_commit.c"))[1])
 
 
 def says(process, event):

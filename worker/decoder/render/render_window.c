@@ -223,9 +223,7 @@ static void row_of_table(const struct render_window *window, const struct codec_
                          const struct render_plan *plan, size_t first, uint8_t *out)
 {
     const uint8_t *at = (const uint8_t *)in->data + first * in->bytes;
-    if (window->has_line)
-        render_line_row(&window->line, at, in->columns, out);
-    else if (in->bytes == 1 && in->is_signed)
+    if (in->bytes == 1 && in->is_signed)
         row_i8(at, in->columns, plan, window->table, out);
     else if (in->bytes == 1)
         row_u8(at, in->columns, plan, window->table, out);
@@ -264,7 +262,9 @@ void render_window_row(const struct render_window *window, const struct codec_sa
                        const struct render_plan *plan, uint32_t row, uint8_t *out)
 {
     size_t first = (size_t)row * in->columns;
-    if (window->has_table && plan->samples == 1)
+    if (window->has_line)
+        render_line_row(&window->line, (const uint16_t *)in->data + first, in->columns, out);
+    else if (window->has_table && plan->samples == 1)
         row_of_table(window, in, plan, first, out);
     else
         row_of_pixels(window, in, plan, first, out);
